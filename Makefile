@@ -1,0 +1,64 @@
+# The verbs. `make` alone lists them. CI and a laptop call the same ones.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+UV_VERSION := 0.13.8
+PYTHON ?= python3
+# A uv on the PATH is used; otherwise one is put into .tools, which needs no rights and touches no system package.
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv/bin/uv)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.tools/uv/bin/uv:
+	@echo "No uv on the PATH: putting uv $(UV_VERSION) into .tools"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
+		--root-user-action=ignore --upgrade --target .tools/uv "uv==$(UV_VERSION)"
+
+.PHONY: setup
+setup: $(UV) ## bring the locked environment into .venv (uv itself too, if there is none)
+	@if [ ! -x $(BIN)/mainline ]; then echo "First time: installing the locked environment (about 6 GB, torch with CUDA)"; \
+		$(UV) sync --locked; else $(UV) sync --locked --quiet; fi
+
+.PHONY: run
+run: setup ## run the pipeline on the real flights and show the figures
+	@mainline run
+
+.PHONY: test
+test: setup ## the fast tests
+	@pytest -n auto --dist worksteal -m "not slow" -q
+
+.PHONY: test-all
+test-all: setup ## every test, with coverage
+	@pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered -q
+
+.PHONY: lint
+lint: setup ## ruff, mypy and the other checks of pre-commit, on every file
+	@pre-commit run --all-files
+
+.PHONY: hooks
+hooks: setup ## run those checks at every commit
+	@pre-commit install
+
+.PHONY: bench
+bench: setup ## measure: training, features, stages (ratios in one run)
+	@$(UV) run --locked --group bench python -m tests.bench
+
+.PHONY: walkforward
+walkforward: setup ## the model against the baselines, month after month (about 5 minutes)
+	@python -m pipeline walkforward
+
+.PHONY: reproduce
+reproduce: setup ## train again in a clone with an empty cache and compare with dvc.lock
+	@mainline reproduce
+
+.PHONY: clean
+clean: ## remove local state (not the environment, not DVC's cache)
+	@rm -rf .mainline .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov

@@ -1,0 +1,107 @@
+"""The whole error tree. Each error says what happened, why, and what to do, and owns its exit code.
+
+A decision ("the gate said no") and a failure ("it crashed") never share a code; 1 is left to crashes
+nobody foresaw and 2 to wrong usage, as Python and argparse have it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MainlineError(Exception):
+    """Base of every error we raise on purpose.
+
+    Args:
+        what: the thing that went wrong, named.
+        why: the reason, when it is known.
+        remedy: what the reader can do about it.
+    """
+
+    exit_code: ClassVar[int] = 10
+
+    def __init__(self, what: str, *, why: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        if self.remedy:
+            lines.append(f"  do:  {self.remedy}")
+        return "\n".join(lines)
+
+
+class ConfigError(MainlineError):
+    """`params.yaml` (or a flag) asks for something that does not exist or cannot be."""
+
+    exit_code = 11
+
+
+class SourceError(MainlineError):
+    """The data source does not answer, or what it gave cannot be read."""
+
+    exit_code = 12
+
+
+class DataError(MainlineError):
+    """The data breaks a critical expectation, or leaves nothing to work with."""
+
+    exit_code = 13
+
+
+class TrainingError(MainlineError):
+    """Training cannot give a model that may be used, e.g. the loss became NaN."""
+
+    exit_code = 14
+
+
+class CheckpointError(MainlineError):
+    """A checkpoint is damaged, or belongs to other parameters."""
+
+    exit_code = 15
+
+
+class IntegrityError(MainlineError):
+    """A file is not the one its record names: changed, incomplete, or of a forbidden format."""
+
+    exit_code = 16
+
+
+class ParityError(MainlineError):
+    """Two forms of the same model do not give the same answers."""
+
+    exit_code = 17
+
+
+class StorageError(MainlineError):
+    """DVC, its cache or its remote failed, or an object is missing."""
+
+    exit_code = 18
+
+
+class RecordError(MainlineError):
+    """A record is missing, malformed, or of a version this code does not know."""
+
+    exit_code = 19
+
+
+class ReproductionError(MainlineError):
+    """A reproduction ended with other figures than the lock promises."""
+
+    exit_code = 20
+
+
+class GitError(MainlineError):
+    """git refused or failed."""
+
+    exit_code = 21
+
+
+class Interrupted(MainlineError):
+    """Stopped by a signal after saving its state; the same command goes on from there (EX_TEMPFAIL)."""
+
+    exit_code = 75

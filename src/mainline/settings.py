@@ -1,0 +1,97 @@
+"""Strict parsing of `params.yaml`: an unknown or missing key, or a wrong type, fails with its full name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mainline.errors import ConfigError
+
+PARAMS = Path("params.yaml")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Month:
+    """A calendar month, written `2013-10`."""
+
+    year: int
+    month: int
+
+    @classmethod
+    def parse(cls, text: object, *, name: str = "month") -> Month:
+        """Raises ConfigError unless `text` is YYYY-MM."""
+        try:
+            if not isinstance(text, str) or len(text) != 7:
+                raise ValueError(text)
+            day = date.fromisoformat(f"{text}-01")
+        except ValueError:
+            raise ConfigError(
+                f"{name} is {text!r}, not a month", remedy="write it as YYYY-MM, for example 2013-10"
+            ) from None
+        return cls(day.year, day.month)
+
+    def plus(self, months: int) -> Month:
+        """The month that many months later (earlier when negative)."""
+        index = self.year * 12 + self.month - 1 + months
+        return Month(index // 12, index % 12 + 1)
+
+    @property
+    def first_day(self) -> date:
+        return date(self.year, self.month, 1)
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.month:02d}"
+
+
+def read(path: Path = PARAMS) -> dict[str, Any]:
+    """The raw mapping of a parameter file. Raises ConfigError when it cannot be read as one."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist", remedy="run from the root of the repository") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML", why=str(error)) from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no sections", remedy="see the params.yaml of the template")
+    return content
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and nothing unknown, missing or of another type gets in."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def parse(content: dict[str, Any], kind: type[S], *, name: str = PARAMS.name) -> S:
+    """Parse a whole parameter mapping; every problem is listed at once, by the full name of its key.
+
+    Raises ConfigError.
+    """
+    try:
+        return kind.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        problems = [_problem(detail) for detail in error.errors()]
+        raise ConfigError(
+            f"{name}: {'; '.join(problems)}", remedy="correct the named keys; nothing was run"
+        ) from None
+
+
+def _problem(detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    match detail["type"]:
+        case "missing":
+            return f"{key} is missing"
+        case "extra_forbidden":
+            return f"{key} is not a known key"
+        case _:
+            message = detail["msg"][0].lower() + detail["msg"][1:]
+            return f"{key}: {message} (it is {detail['input']!r})"

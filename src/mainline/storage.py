@@ -1,0 +1,161 @@
+"""The adapter to DVC: runs it as a subprocess, the way a person would, and says what happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+
+from mainline.errors import StorageError
+
+RUNNING = re.compile(r"^Running stage '(.+)':$")
+UNCHANGED = re.compile(r"^Stage '(.+)' didn't change, skipping$")
+CACHED = re.compile(r"^Stage '(.+)' is cached - skipping run, checking out outputs")
+# What DVC says to people who type its commands one by one; a pipeline's reader does not need it.
+CHATTER = re.compile(
+    r"^(> |Updating lock file|Generating lock file|To track the changes|To enable auto staging|"
+    r"\tgit add |\tdvc config |Use `dvc push`|Data and pipelines are up to date|$)"
+)
+
+
+@dataclass
+class Reproduction:
+    """What `dvc repro` did with each stage, in order. `failed` is the stage that ended it."""
+
+    ran: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    cached: list[str] = field(default_factory=list)
+    failed: str | None = None
+    output: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Dvc:
+    """DVC in the repository at `root`. `environment` is added to the process's own."""
+
+    root: Path = Path()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def reproduce(self, targets: list[str], on_line: Callable[[str], None]) -> Reproduction:
+        """Run `dvc repro`, passing each line worth reading to `on_line` as it comes.
+
+        SIGTERM and Ctrl-C reach the running stage, which saves its state; we wait for it.
+        Never raises for a failed stage: that is `failed`. Raises StorageError when DVC itself failed.
+        """
+        result = Reproduction()
+        process = self._start(["repro", *targets])
+        with _forwarding(process):
+            for line in _lines(process):
+                _interpret(line, result, on_line)
+            code = process.wait()
+        if code == 0:
+            return result
+        if result.ran and not _broke_outside_stage(result.output):
+            result.failed = result.ran.pop()
+            return result
+        raise StorageError(
+            "DVC could not run the pipeline",
+            why="\n        ".join(result.output[-5:]),
+            remedy="another run in progress, a full disk, a conflict in dvc.lock? `dvc repro` says more",
+        )
+
+    def status(self) -> dict[str, Any]:
+        """Changed stages and why, as `dvc status --json` has them; empty when all is up to date."""
+        done = subprocess.run(
+            self._command(["status", "--json"]),
+            cwd=self.root,
+            env=self._env(),
+            capture_output=True,
+            text=True,
+        )
+        try:
+            return dict(json.loads(done.stdout))
+        except ValueError:
+            raise StorageError(
+                "DVC could not tell the state of the pipeline", why=done.stderr.strip()
+            ) from None
+
+    def lock(self) -> dict[str, Any]:
+        """The content of dvc.lock. Raises StorageError when there is none or it is not YAML."""
+        path = self.root / "dvc.lock"
+        try:
+            return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise StorageError(f"{path} does not exist", remedy="make run") from None
+        except (yaml.YAMLError, TypeError, ValueError) as error:
+            raise StorageError(
+                f"{path} cannot be read",
+                why=str(error).splitlines()[0],
+                remedy="after a merge conflict take either side, then run: make run",
+            ) from None
+
+    def _command(self, arguments: list[str]) -> list[str]:
+        return [sys.executable, "-m", "dvc", *arguments]
+
+    def _env(self) -> dict[str, str]:
+        # `python` in dvc.yaml must be this interpreter, also where no environment is activated.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        return {**os.environ, "PYTHONUNBUFFERED": "1", "PATH": path, **self.environment}
+
+    def _start(self, arguments: list[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command(arguments),
+            cwd=self.root,
+            env=self._env(),
+            text=True,
+            errors="replace",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    if process.stdout is not None:
+        for line in process.stdout:
+            yield line.rstrip("\n")
+
+
+def _interpret(line: str, result: Reproduction, on_line: Callable[[str], None]) -> None:
+    if found := RUNNING.match(line):
+        result.ran.append(found[1])
+        on_line(f"▸ {found[1]}")
+    elif found := UNCHANGED.match(line):
+        result.unchanged.append(found[1])
+    elif found := CACHED.match(line):
+        result.cached.append(found[1])
+        on_line(f"▸ {found[1]}: taken from the run cache")
+    elif not CHATTER.match(line):
+        result.output.append(line)
+        on_line(f"  {line}")
+
+
+def _broke_outside_stage(output: list[str]) -> bool:
+    """DVC names the command that failed; any other error is DVC's own (lock, disk, cache)."""
+    return not any("failed to run" in line for line in output)
+
+
+@contextmanager
+def _forwarding(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Pass signals on to the whole group as SIGINT: DVC waits for its stage on that, and the stage saves."""
+
+    def forward(_signal: int, _frame: FrameType | None) -> None:
+        os.killpg(process.pid, signal.SIGINT)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,167 @@
+"""The verbs that run the pipeline: they call the adapters, hand values to the pure parts, and print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mainline import reproduction, summary
+from mainline.errors import Interrupted, ReproductionError
+from mainline.git import Git
+from mainline.records import Metrics, Training
+from mainline.storage import Dvc, Reproduction
+
+Verb = Callable[[argparse.Namespace], int]
+STAGES = Path(".mainline/stages")
+PLACES = {
+    "model card": "models/MODEL_CARD.md",
+    "all figures": "reports/metrics.json",
+    "plots": "reports/plots/",
+    "data checks": "reports/data_docs/index.html",
+}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what is not up to date and show the figures; `--dry-run` only says what would run."""
+    dvc = Dvc()
+    if options.dry_run:
+        return _show_plan(dvc.status(), as_json=options.json)
+    started = time.perf_counter()
+    say = (lambda line: print(line, file=sys.stderr)) if options.json else print
+    result = dvc.reproduce(options.stages, say)
+    if result.failed is not None:
+        return _failed(result.failed)
+    seconds = {name: _note(name)["seconds"] for name in result.ran if _note(name)}
+    if options.json:
+        print(json.dumps(_outcome(result, seconds)))
+        return 0
+    _show(result, seconds, time.perf_counter() - started)
+    return 0
+
+
+def _failed(stage: str) -> int:
+    """The stage's own exit code; 1 when it crashed too early to leave one."""
+    code = int(_note(stage).get("exit_code", 1)) or 1
+    if code == Interrupted.exit_code:
+        print("stopped; the state is saved: the same command goes on from here", file=sys.stderr)
+    else:
+        print(f"mainline run: stage {stage} failed (exit code {code}); its message is above", file=sys.stderr)
+    return code
+
+
+def _note(stage: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads((STAGES / f"{stage}.json").read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _outcome(result: Reproduction, seconds: dict[str, Any]) -> dict[str, Any]:
+    metrics = Metrics.read(Metrics.location).model_dump(mode="json") if Metrics.location.exists() else None
+    return {
+        "ran": result.ran,
+        "cached": result.cached,
+        "unchanged": result.unchanged,
+        "seconds": seconds,
+        "metrics": metrics,
+    }
+
+
+def _show(result: Reproduction, seconds: dict[str, Any], elapsed: float) -> None:
+    console = Console(highlight=False)
+    if not result.ran and not result.cached:
+        console.print(f"Everything is up to date ({elapsed:.1f} s).")
+    if seconds:
+        console.print(_rich(summary.timings(seconds)))
+    if Metrics.location.exists():
+        metrics = Metrics.read(Metrics.location)
+        console.print(_rich(summary.figures(metrics)))
+        console.print(f"on {metrics.rows:,} rows in {metrics.blocks} blocks that no training saw")
+    for name, place in PLACES.items():
+        if Path(place).exists():
+            console.print(f"  {name:12} {place}")
+    console.print("  MLflow       make mlflow")
+    console.print("Next: edit params.yaml or src/usecase/, then make run; only what changed runs again.")
+
+
+def _rich(table: summary.Table) -> Table:
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(table.header):
+        shown.add_column(name, justify="right" if index else "left", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
+
+
+def _show_plan(status: dict[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"changed": status}))
+    elif not status:
+        print("Everything is up to date: nothing would run.")
+    else:
+        print("These stages would run, and those after them if their outputs change:")
+        for stage, reasons in status.items():
+            print(f"  {stage}: {_reasons(reasons)}")
+    return 0
+
+
+def _reasons(reasons: list[Any]) -> str:
+    found = []
+    for reason in reasons:
+        if isinstance(reason, dict):
+            for kind, files in reason.items():
+                found.append(f"{kind} ({', '.join(files)})")
+        else:
+            found.append(str(reason))
+    return "; ".join(found)
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """Run HEAD's pipeline in a clone with an empty cache; raises ReproductionError when it differs."""
+    recorded = reproduction.outputs(Dvc().lock())
+    folder = Path(tempfile.mkdtemp(prefix="mainline-reproduce-"))
+    try:
+        clone = Git().clone(folder / "clone")
+        dvc = Dvc(clone.root, {"PYTHONPATH": str(clone.root / "src")})
+        result = dvc.reproduce([], print)
+        if result.failed is not None:
+            raise ReproductionError(f"stage {result.failed} failed in the clone")
+        verdict = reproduction.compare(
+            recorded,
+            reproduction.outputs(dvc.lock()),
+            Metrics.read(Metrics.location),
+            Metrics.read(clone.root / Metrics.location),
+            same_device_class=_device(Path()) == _device(clone.root),
+        )
+    finally:
+        if not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    return _judge(verdict, as_json=options.json)
+
+
+def _device(root: Path) -> str:
+    return Training.read(root / Training.location).device_class
+
+
+def _judge(found: reproduction.Comparison, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"verdict": found.verdict, "differing": found.differing, "outside": found.outside}))
+    if found.verdict == "different":
+        raise ReproductionError(
+            f"the reproduction differs in {', '.join(found.differing)}",
+            why=f"outside their interval: {', '.join(found.outside) or 'no figure'}",
+            remedy="did an output depend on the clock, the machine or the order of threads?",
+        )
+    if not as_json:
+        print(f"{found.verdict}: {len(found.differing)} outputs differ")
+    return 0

@@ -1,0 +1,62 @@
+"""The command line: help that helps, exit codes that mean something, and answers at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mainline import cli, errors
+
+
+def codes(kind: type[errors.MainlineError]) -> list[tuple[str, int]]:
+    return [(kind.__name__, kind.exit_code), *(c for child in kind.__subclasses__() for c in codes(child))]
+
+
+def test_every_error_has_an_exit_code_of_its_own_that_the_help_names() -> None:
+    found = codes(errors.MainlineError)
+    numbers = [number for _, number in found]
+    assert len(set(numbers)) == len(numbers)
+    assert not set(numbers) & {0, 1, 2}
+    named = {int(word) for word in cli.EXIT_CODES.split() if word.isdigit()}
+    assert set(numbers) - {errors.MainlineError.exit_code} == named - {0, 1, 2}
+
+
+def test_an_error_says_what_why_and_what_to_do() -> None:
+    text = str(errors.DataError("batch x is empty", why="0 rows", remedy="look at y"))
+    assert text.splitlines() == ["batch x is empty", "  why: 0 rows", "  do:  look at y"]
+
+
+@pytest.mark.parametrize("verb", ["run", "reproduce"])
+def test_help_has_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([verb, "--help"])
+    assert caught.value.code == 0
+    assert f"mainline {verb}" in capsys.readouterr().out.split("examples:")[1]
+
+
+def test_wrong_usage_is_two() -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["no-such-verb"])
+    assert caught.value.code == 2
+
+
+def test_an_error_becomes_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["reproduce"]) == errors.StorageError.exit_code
+    assert "dvc.lock does not exist" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from mainline.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'mlflow', 'pandas', 'polars', 'sklearn', 'great_expectations', 'dvc', 'numpy'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

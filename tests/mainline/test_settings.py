@@ -1,0 +1,97 @@
+"""params.yaml is parsed strictly: every wrong key is named in full, and nothing is coerced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mainline.errors import ConfigError
+from mainline.settings import Month, Section, parse, read
+
+
+class Inner(Section):
+    rate: float
+    count: int
+
+
+class Outer(Section):
+    inner: Inner
+    name: str
+
+
+GOOD = {"inner": {"rate": 0.5, "count": 2}, "name": "x"}
+
+
+def test_a_correct_mapping_is_parsed() -> None:
+    assert parse(GOOD, Outer) == Outer(inner=Inner(rate=0.5, count=2), name="x")
+
+
+def test_every_problem_is_listed_by_its_full_name() -> None:
+    wrong = {"inner": {"rate": "fast", "depth": 3}, "name": "x", "extra": 1}
+    with pytest.raises(ConfigError) as caught:
+        parse(wrong, Outer)
+    text = str(caught.value)
+    for expected in (
+        "inner.rate",
+        "inner.count is missing",
+        "inner.depth is not a known key",
+        "extra is not",
+    ):
+        assert expected in text
+
+
+@pytest.mark.parametrize("value", ["2", 2.5, True, None, [2]])
+def test_types_are_not_coerced(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"inner\.count"):
+        parse({"inner": {"rate": 0.5, "count": value}, "name": "x"}, Outer)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_are_finite(value: float) -> None:
+    with pytest.raises(ConfigError, match=r"inner\.rate"):
+        parse({"inner": {"rate": value, "count": 1}, "name": "x"}, Outer)
+
+
+@pytest.mark.parametrize("content", ["", "- a\n", "a: [", "\x00"])
+def test_a_file_without_sections_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=r"params\.yaml"):
+        read(file)
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        read(file)
+
+
+def test_a_missing_file_says_where_to_run_from(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="root of the repository"):
+        read(tmp_path / "params.yaml")
+
+
+months = st.builds(Month, st.integers(1900, 2200), st.integers(1, 12))
+
+
+@given(months)
+def test_a_month_is_read_back_as_written(month: Month) -> None:
+    assert Month.parse(str(month)) == month
+
+
+@given(months, st.integers(-600, 600), st.integers(-600, 600))
+def test_months_add_like_integers_and_keep_order(month: Month, first: int, second: int) -> None:
+    assert month.plus(first).plus(second) == month.plus(first + second)
+    assert (month.plus(first) < month.plus(second)) == (first < second)
+
+
+@pytest.mark.parametrize(
+    "text", ["2013", "2013-13", "13-2013", "2013-1", "2013-10-01", 2013, None, "2013/10"]
+)
+def test_what_is_not_a_month_is_refused_by_name(text: object) -> None:
+    with pytest.raises(ConfigError, match=r"data\.as_of"):
+        Month.parse(text, name="data.as_of")

@@ -1,0 +1,78 @@
+"""Imports point one way, and each DVC stage names every file of ours that it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mainline import records
+from pipeline import paths
+from tests import imports
+
+MODULES = sorted(
+    ".".join(file.relative_to("src").with_suffix("").parts)
+    for file in (f.relative_to(imports.ROOT) for f in (imports.ROOT / "src").rglob("*.py"))
+    if file.stem != "__init__"
+)
+# Lower layers never import higher ones; modules of one layer may.
+LAYERS = {
+    "errors": 0, "schema": 0,
+    "settings": 1, "records": 1,
+    "summary": 2, "reproduction": 2,
+    "git": 3, "storage": 3,
+    "verbs": 4, "cli": 4,
+}  # fmt: skip
+# The vocabulary in which a use case declares itself.
+VOCABULARY = {"mainline.errors", "mainline.schema", "mainline.settings"}
+HEAVY = {
+    "torch", "mlflow", "great_expectations", "sklearn", "matplotlib", "onnx", "onnxruntime", "pandas",
+    "polars", "scipy", "narwhals", "bentoml", "evidently",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("mainline.")])
+def test_the_control_plane_imports_only_itself_and_lower_layers(module: str) -> None:
+    name = module.split(".")[1]
+    assert name in LAYERS, f"give {module} a layer in this test"
+    for other in imports.direct(module):
+        assert other.startswith("mainline"), f"{module} imports {other}"
+        if other != "mainline":
+            assert LAYERS[other.split(".")[1]] <= LAYERS[name], f"{module} imports the higher {other}"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("usecase.")])
+def test_a_use_case_imports_only_the_vocabulary(module: str) -> None:
+    for other in imports.direct(module):
+        assert other in VOCABULARY | {"mainline"} or other.split(".")[0] == "usecase", (
+            f"{module} imports {other}"
+        )
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("mainline.")])
+def test_the_control_plane_imports_nothing_heavy(module: str) -> None:
+    assert not imports.foreign(module) & HEAVY
+
+
+def _stages() -> dict[str, dict]:
+    return yaml.safe_load((imports.ROOT / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.mark.parametrize("stage", _stages())
+def test_a_stage_names_every_file_of_ours_that_it_runs(stage: str) -> None:
+    """Otherwise an edit to a file that is not named would silently reuse a cached model."""
+    declared = _stages()[stage]
+    verb = declared["cmd"].split()[3]
+    needed = imports.closure("pipeline.__main__") | imports.closure(f"pipeline.{verb}")
+    named = {Path(dep) for dep in declared["deps"] if dep.startswith("src/")}
+    lines = "\n".join(f"      - {file}" for file in sorted(map(str, needed)))
+    assert named == needed, f"deps of {stage} should hold exactly these files of ours:\n{lines}"
+
+
+def test_records_lie_where_the_pipeline_writes_them() -> None:
+    assert records.Validation.location == paths.VALIDATION
+    assert records.Features.location == paths.FEATURE_SUMMARY
+    assert records.Training.location == paths.TRAINING
+    assert records.Metrics.location == paths.METRICS
+    assert records.Manifest.location == paths.MANIFEST
