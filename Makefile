@@ -25,7 +25,7 @@ help: ## list the verbs
 .PHONY: setup
 setup: $(UV) ## bring the locked environment into .venv (uv itself too, if there is none)
 	@if [ ! -x $(BIN)/mainline ]; then echo "First time: installing the locked environment (about 6 GB, torch with CUDA)"; \
-		$(UV) sync --locked; else $(UV) sync --locked --quiet; fi
+		$(UV) sync --locked --compile-bytecode; else $(UV) sync --locked --quiet; fi
 
 .PHONY: run
 run: setup ## run the pipeline on the real flights and show the figures
@@ -54,6 +54,10 @@ bench: setup ## measure: training, features, stages (ratios in one run)
 .PHONY: walkforward
 walkforward: setup ## the model against the baselines, month after month (about 5 minutes)
 	@python -m pipeline walkforward
+
+.PHONY: mlflow
+mlflow: setup ## look at the runs in MLflow on http://127.0.0.1:5000 (Ctrl-C ends it)
+	@mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000
 
 .PHONY: reproduce
 reproduce: setup ## train again in a clone with an empty cache and compare with dvc.lock

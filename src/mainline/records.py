@@ -178,7 +178,12 @@ class Slice(Part):
 
 
 class Metrics(Record):
-    """`reports/metrics.json`: the candidate on its test window, beside the baselines on the same rows."""
+    """`reports/metrics.json`: the candidate on its test window, beside the baselines on the same rows.
+
+    `differences`: figure of the model minus the baseline's, on the same resamples. `threshold` is chosen on the
+    validation window. `importance`: growth of the mean loss when the feature is shuffled. `suspects`: features
+    that alone rank the target almost perfectly, and their ROC-AUC: most likely they contain it.
+    """
 
     location = Path("reports/metrics.json")
     version: Literal[1] = 1
@@ -192,9 +197,31 @@ class Metrics(Record):
     threshold: float | None
     figures: dict[str, Figure]
     baselines: dict[str, dict[str, Figure]]
+    differences: dict[str, dict[str, Figure]] = {}
     slices: list[Slice]
     worst_slice: Slice | None
     importance: dict[str, float]
+    suspects: dict[str, float] = {}
+
+
+class WalkforwardMonth(Part):
+    """One test month, or the mean over them: figures by model, differences model minus boosted trees."""
+
+    month: str
+    rows: int
+    figures: dict[str, dict[str, float | None]]
+    differences: dict[str, Figure]
+
+
+class Walkforward(Record):
+    """`reports/walkforward.json`: the model beside boosted trees on one test month after the other."""
+
+    version: Literal[1] = 1
+    task: Task
+    resamples: int
+    confidence: float
+    months: list[WalkforwardMonth]
+    mean: WalkforwardMonth
 
 
 class Vocabulary(Part):

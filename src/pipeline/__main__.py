@@ -1,0 +1,72 @@
+"""`python -m pipeline STAGE`: pin the processor's choices, run one stage, turn errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from mainline.errors import MainlineError
+from mainline.records import write_atomically
+from pipeline import determinism, paths
+
+STAGES = {
+    "ingest": "read the source up to data.as_of, one Parquet file a month",
+    "validate": "hold every batch against the use case's expectations (--features: the feature table)",
+    "featurize": "build the time-ordered train, validation and test sets",
+    "train": "fit the torch model, on a GPU if there is one",
+    "evaluate": "figures with intervals, baselines, slices and plots on the test window",
+    "export": "ONNX, manifest and model card",
+    "walkforward": "the model against the baselines, month after month (not a DVC stage)",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one stage; 0, the error's own exit code, or 2 for a stage that does not exist."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] not in STAGES:
+        print(_usage(), file=sys.stderr)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    started = time.perf_counter()
+    startup = _seconds_since_process_start()
+    determinism.pin()
+    try:
+        module = importlib.import_module(f"pipeline.{arguments[0]}")
+        imported = time.perf_counter()
+        code = module.main(arguments[1:]) or 0
+    except MainlineError as error:
+        print(f"{arguments[0]}: {error}", file=sys.stderr)
+        imported, code = started, error.exit_code
+    seconds = {
+        "startup": startup + imported - started,
+        "total": startup + time.perf_counter() - started,
+    }
+    _note("-".join(arguments).replace("--", ""), code, seconds)
+    return code
+
+
+def _usage() -> str:
+    lines = [f"  {name:12} {text}" for name, text in STAGES.items()]
+    return "\n".join(["usage: python -m pipeline STAGE", "", *lines, "", "example: python -m pipeline train"])
+
+
+def _seconds_since_process_start() -> float:
+    """How long Python took to get here. Linux only; 0 elsewhere."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def _note(name: str, code: int, seconds: dict[str, float]) -> None:
+    """Leave seconds and exit code for `mainline run`; DVC passes neither on."""
+    content = {"stage": name, "exit_code": code, "seconds": {k: round(v, 3) for k, v in seconds.items()}}
+    write_atomically(paths.STAGES / f"{name}.json", json.dumps(content).encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Stage `ingest`: raw months up to data.as_of, from the use case's source, a folder or an s3:// prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from mainline.errors import ConfigError, SourceError
+from mainline.schema import Table
+from mainline.settings import Month
+from pipeline import frames, paths
+from pipeline.params import load
+from usecase import source as usecase_source
+from usecase.schema import RAW
+
+# An object store answers within seconds or not at all: the defaults retry for minutes.
+S3_READ = {"timeout": "30s", "connect_timeout": "5s", "max_retries": 2}
+S3_LIST = {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 1}}
+S3_REMEDY = "check ingest.source, the network, and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What can be read: `months` in order, and `read`, all raw tables of one month."""
+
+    name: str
+    months: list[Month]
+    read: Callable[[Month], dict[str, pl.DataFrame]]
+
+
+def main(_arguments: list[str]) -> int:
+    """Write data/raw/<table>/month=YYYY-MM.parquet. Raises ConfigError and SourceError."""
+    params = load()
+    last = params.data.last_month
+    source = connect(params.ingest.source)
+    rows = ingest(source, last, paths.RAW)
+    counts = ", ".join(f"{count:,} {name}" for name, count in rows.items())
+    print(f"ingest: {source.name}: {counts} up to {last}", flush=True)
+    return 0
+
+
+def connect(name: str) -> Source:
+    """The source by that name. Raises ConfigError for an unknown one, SourceError when it does not answer."""
+    if name in usecase_source.SOURCES:
+        return Source(name, usecase_source.months(name), lambda month: usecase_source.read(name, month))
+    if name.startswith("s3://") or Path(name).is_dir():
+        root = name.rstrip("/")
+        return Source(name, _listed(root), lambda month: _read_month(root, month))
+    raise ConfigError(
+        f"ingest.source {name!r} is neither a source of the use case, nor a folder, nor an s3:// prefix",
+        remedy=f"choose one of {', '.join(usecase_source.SOURCES)}, or give a folder that exists",
+    )
+
+
+def ingest(source: Source, last: Month, target: Path) -> dict[str, int]:
+    """Write every month up to `last`, remove the files of all others; return rows by table."""
+    if last not in source.months:
+        have = f"{source.months[0]} to {source.months[-1]}" if source.months else "no month at all"
+        raise ConfigError(
+            f"data.as_of {last} is outside the data",
+            why=f"{source.name} has {have}",
+            remedy="set data.as_of in params.yaml to one of these months",
+        )
+    wanted = [month for month in source.months if month <= last]
+    rows = {table.name: 0 for table in RAW}
+    for number, month in enumerate(wanted, start=1):
+        tables = source.read(month)
+        for table in RAW:
+            frame = _until(tables[table.name], table, last)
+            frames.write(frame, raw_path(target, table, month))
+            rows[table.name] += frame.height
+        if number % 12 == 0 or number == len(wanted):
+            print(f"ingest: {month}, {number} of {len(wanted)} months", flush=True)
+    _sweep(target, {raw_path(target, table, month) for table in RAW for month in wanted})
+    return rows
+
+
+def raw_path(root: Path, table: Table, month: Month) -> Path:
+    """The file of one month of one raw table."""
+    return root / table.name / f"month={month}.parquet"
+
+
+def _until(frame: pl.DataFrame, table: Table, last: Month) -> pl.DataFrame:
+    """Rows dated after `last` never enter. A time column that is no time is left to `validate`."""
+    if table.time not in frame.columns or not frame.schema[table.time].is_temporal():
+        return frame
+    return frame.filter((pl.col(table.time) < last.plus(1).first_day) | pl.col(table.time).is_null())
+
+
+def _sweep(target: Path, keep: set[Path]) -> None:
+    for path in target.glob("*/month=*.parquet"):
+        if path not in keep:
+            path.unlink()
+
+
+def _listed(root: str) -> list[Month]:
+    """The months of which a Parquet prefix holds any table; one that lacks a table fails when it is read."""
+    names = _names_s3(root) if root.startswith("s3://") else _names(root)
+    try:
+        return sorted({Month.parse(name.removeprefix("month=").removesuffix(".parquet")) for name in names})
+    except ConfigError as error:
+        raise SourceError(
+            f"{root} holds a file that is no month", why=error.what, remedy=error.remedy
+        ) from None
+
+
+def _names(root: str) -> list[str]:
+    return [path.name for table in RAW for path in Path(root, table.name).glob("month=*.parquet")]
+
+
+def _names_s3(root: str) -> list[str]:
+    import s3fs  # type: ignore[import-untyped]  # a second that only an s3:// source pays
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+
+    store = s3fs.S3FileSystem(config_kwargs=S3_LIST, use_listings_cache=False, skip_instance_cache=True)
+    store.retries = 1
+    try:
+        paths = [path for table in RAW for path in store.glob(f"{root}/{table.name}/month=*.parquet")]
+    except (OSError, BotoCoreError) as error:
+        raise _unreadable(root, error) from None
+    return [path.rsplit("/", 1)[-1] for path in paths]
+
+
+def _read_month(root: str, month: Month) -> dict[str, pl.DataFrame]:
+    return {table.name: _read(f"{root}/{table.name}/month={month}.parquet") for table in RAW}
+
+
+def _read(path: str) -> pl.DataFrame:
+    options = S3_READ if path.startswith("s3://") else None
+    try:
+        return pl.scan_parquet(path, storage_options=options, glob=False, hive_partitioning=False).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: str, error: Exception) -> SourceError:
+    remedy = S3_REMEDY if path.startswith("s3://") else "restore the file, or choose another ingest.source"
+    why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return SourceError(f"{path} cannot be read", why=why, remedy=remedy)

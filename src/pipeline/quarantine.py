@@ -1,0 +1,38 @@
+"""Batches that broke a critical expectation, kept by their bytes, with the reason beside them.
+
+Evidence: nothing here is ever removed by the pipeline.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mainline.records import Batch, Rejection, write_atomically
+from pipeline import memory, paths
+
+
+def place(table: str, month: str | None, path: Path) -> Path | None:
+    """Where a batch belongs: the same bytes, the same place. None when there is no file to keep."""
+    digest = memory.sha256(path)
+    if not digest:
+        return None
+    folder = paths.QUARANTINE / table
+    return (folder / f"month={month}" if month else folder) / f"{digest[:12]}.parquet"
+
+
+def put(path: Path, where: Path, batch: Batch) -> None:
+    """Copy the batch and write why it is there, for machines (.json) and for people (.txt)."""
+    if memory.sha256(where) != memory.sha256(path):
+        write_atomically(where, path.read_bytes())
+    Rejection(sha256=memory.sha256(path), batch=batch).write(where.with_suffix(".json"))
+    lines = [f"{batch.table} {batch.month or ''}".strip() + f", {batch.rows:,} rows, rejected:"]
+    for check in batch.failures:
+        lines += [
+            "",
+            f"{check.severity}: {check.column or 'table'}: {check.expectation} {check.expected}".rstrip(),
+        ]
+        lines += [f"  observed: {check.observed}"]
+        lines += [
+            "  row: " + ", ".join(f"{name} {value}" for name, value in row.items()) for row in check.sample
+        ]
+    write_atomically(where.with_suffix(".txt"), ("\n".join(lines) + "\n").encode())

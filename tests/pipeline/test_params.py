@@ -1,0 +1,84 @@
+"""The committed params.yaml is complete, and one wrong key anywhere stops a stage before it does anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mainline.errors import ConfigError
+from mainline.settings import parse, read
+from pipeline.params import Params
+from tests.imports import ROOT
+
+
+def test_the_committed_file_is_accepted() -> None:
+    parse(read(ROOT / "params.yaml"), Params)
+
+
+def _leaves(section: dict, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    for key, value in section.items():
+        found += _leaves(value, (*prefix, key)) if isinstance(value, dict) else [(*prefix, key)]
+    return found
+
+
+LEAVES = _leaves(read(ROOT / "params.yaml"))
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=".".join)
+def test_each_key_is_needed_and_typed(leaf: tuple[str, ...]) -> None:
+    for value in (None, {"not": "this"}):  # missing, then of another type
+        content = read(ROOT / "params.yaml")
+        section = content
+        for key in leaf[:-1]:
+            section = section[key]
+        if value is None:
+            del section[leaf[-1]]
+        else:
+            section[leaf[-1]] = value
+        with pytest.raises(ConfigError) as caught:
+            parse(content, Params)
+        assert ".".join(leaf) in str(caught.value)
+
+
+@pytest.mark.parametrize("section", [*{leaf[0] for leaf in LEAVES}, None])
+def test_an_unknown_key_is_named(section: str | None) -> None:
+    content = read(ROOT / "params.yaml")
+    (content[section] if section else content)["leraning_rate"] = 1
+    with pytest.raises(
+        ConfigError, match=f"{section + '.' if section else ''}leraning_rate is not a known key"
+    ):
+        parse(content, Params)
+
+
+def test_dvc_watches_every_section() -> None:
+    """A parameter that no stage names would change nothing and mislead."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    watched = {p.split(".")[0] for stage in stages.values() for p in stage["params"] if isinstance(p, str)}
+    assert watched == {leaf[0] for leaf in LEAVES}
+
+
+@pytest.mark.parametrize("stage", ["ingest", "featurize"])
+def test_a_stage_refuses_before_it_touches_anything(tmp_path: Path, stage: str) -> None:
+    content = read(ROOT / "params.yaml")
+    content["train"]["lr"] = "fast"  # not even this stage's own section
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", stage], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == ConfigError.exit_code
+    assert "train.lr" in done.stderr and "Traceback" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", ".mainline"}
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["bake"], 2), (["--help"], 0)])
+def test_usage(arguments: list[str], code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == code
+    assert "python -m pipeline train" in done.stderr + done.stdout

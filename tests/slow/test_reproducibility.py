@@ -1,0 +1,103 @@
+"""The same commit gives the same bytes: other folders, other core counts, other processors."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mainline.records import Metrics
+from tests import clones
+
+pytestmark = pytest.mark.slow
+
+# What an AVX2 machine without AVX-512 would tell glibc and numpy; the pins must make that invisible.
+LESSER = {
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512DQ,-AVX512BW,-AVX512CD",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ATEN_CPU_CAPABILITY": "default",  # overridden by the pins: a shell's settings must not matter
+    "OMP_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work tree with an empty cache, run from nothing on the flights."""
+    root = clones.copy(tmp_path_factory.mktemp("first") / "clone")
+    done = clones.mainline(root, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root
+
+
+def test_an_empty_cache_reaches_the_committed_lock(clone: Path) -> None:
+    """The lock in Git is the one this machine makes: `git status` stays clean."""
+    assert clones.git(clone, "status", "--porcelain") == ""
+
+
+def test_another_folder_one_core_and_a_lesser_processor_give_the_same_bytes(
+    clone: Path, tmp_path: Path
+) -> None:
+    other = clones.copy(tmp_path / "a folder with spaces" / "clone")
+    done = clones.mainline(other, "run", extra=LESSER, prefix=("taskset", "-c", "0"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert clones.git(other, "status", "--porcelain") == ""
+    assert (other / "dvc.lock").read_bytes() == (clone / "dvc.lock").read_bytes()
+
+
+def test_a_second_run_does_nothing(clone: Path) -> None:
+    done = clones.mainline(clone, "run")
+    assert "Everything is up to date" in done.stdout
+    assert Metrics.location.name in done.stdout
+
+
+def test_a_comment_in_the_readme_re_runs_nothing(clone: Path) -> None:
+    readme = clone / "README.md"
+    readme.write_text(readme.read_text() + "\n<!-- a comment -->\n")
+    assert "nothing would run" in clones.mainline(clone, "run", "--dry-run").stdout
+
+
+def test_the_learning_rate_re_runs_training_and_nothing_before(clone: Path, tmp_path: Path) -> None:
+    params = clone / "params.yaml"
+    before = params.read_text()
+    lines = [f"  lr: {0.0015}" if line.startswith("  lr:") else line for line in before.splitlines()]
+    lines = ["  epochs: 1" if line.startswith("  epochs:") else line for line in lines]
+    params.write_text("\n".join(lines) + "\n")
+    try:
+        done = clones.mainline(clone, "run", "--json")
+        assert done.returncode == 0, done.stderr
+        assert '"ran": ["train", "evaluate", "export"]' in done.stdout
+        assert '"unchanged": ["ingest", "validate", "featurize", "validate-features"]' in done.stdout
+    finally:
+        params.write_text(before)
+    back = clones.mainline(clone, "run", "--json")
+    assert '"cached": ["train", "evaluate", "export"]' in back.stdout, (
+        "the old model comes from the run cache"
+    )
+    assert clones.git(clone, "status", "--porcelain", "dvc.lock") == ""
+
+
+def test_mainline_reproduce_says_identical(clone: Path) -> None:
+    """On a small window, so that a whole run from an empty cache is quick."""
+    done = clones.mainline(clone, "reproduce", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"verdict": "identical"' in done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="needs Debian's qemu-user")
+def test_an_emulated_intel_processor_gives_the_same_bytes(tmp_path: Path) -> None:
+    """MKL, ATen, oneDNN, OpenBLAS and numpy choose kernels by vendor and ISA; under the pins none differ."""
+    script = Path(__file__).with_name("digest.py")
+    native = _digest([sys.executable, str(script)])
+    haswell = ["qemu-x86_64", "-cpu", "Haswell", str(Path(sys.executable).resolve()), str(script)]
+    assert _digest(haswell) == native
+
+
+def _digest(command: list[str]) -> str:
+    env = {**clones.environment(Path.cwd()), "PYTHONPATH": ":".join([str(clones.ROOT / "src"), *sys.path])}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]

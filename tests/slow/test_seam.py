@@ -1,0 +1,51 @@
+"""A fork replaces src/usecase/ and params.yaml, and nothing else: two other tasks prove it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mainline.records import Manifest, Metrics
+from tests import clones
+
+USECASES = Path(__file__).parent / "usecases"
+OURS = ("data", "reports", "models", "dvc.lock")  # what the flights left; a fork starts without
+
+pytestmark = pytest.mark.slow
+
+
+def fork(name: str, into: Path) -> Path:
+    root = clones.copy(into)
+    for left in OURS:
+        path = root / left
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    shutil.rmtree(root / "src/usecase")
+    shutil.copytree(USECASES / name, root / "src/usecase", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.move(root / "src/usecase/params.yaml", root / "params.yaml")
+    clones.commit(root, f"the use case is {name}")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "figure"), [("diabetes", "regression", "r2"), ("wine", "multiclass", "accuracy")]
+)
+def test_another_use_case_runs_and_is_reproducible(tmp_path: Path, name: str, task: str, figure: str) -> None:
+    first = fork(name, tmp_path / "first")
+    done = clones.mainline(first, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    metrics = Metrics.read(first / Metrics.location)
+    assert metrics.task == task
+    measured = metrics.figures[figure].value
+    assert measured is not None and measured > 0.3, "the model learned nothing"
+    assert Manifest.read(first / Manifest.location).task == task
+    changed = {line[3:] for line in clones.git(first, "status", "--porcelain").splitlines()}
+    assert changed <= {"dvc.lock", "models/", "reports/", "data/"}, "only outputs may change"
+
+    second = fork(name, tmp_path / "elsewhere" / "second")
+    done = clones.mainline(second, "run", prefix=("taskset", "-c", "0"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (second / "dvc.lock").read_bytes() == (first / "dvc.lock").read_bytes()
+    again = clones.mainline(second, "run")
+    assert "Everything is up to date" in again.stdout
