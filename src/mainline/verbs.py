@@ -91,13 +91,15 @@ def _show(result: Reproduction, seconds: dict[str, Any], elapsed: float) -> None
         if Path(place).exists():
             console.print(f"  {name:12} {place}")
     console.print("  MLflow       make mlflow")
-    console.print("Next: edit params.yaml or src/usecase/, then make run; only what changed runs again.")
+    console.print("Next: edit params.yaml or src/usecase/, then make run: only what changed runs again.")
 
 
 def _rich(table: summary.Table) -> Table:
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, name in enumerate(table.header):
-        shown.add_column(name, justify="right" if index else "left", no_wrap=True)
+        # One word a line where a heading is long, so that the table fits 80 columns.
+        heading = name if index < 2 else name.replace(" ", "\n")
+        shown.add_column(heading, justify="right" if index else "left", no_wrap=True)
     for row in table.rows:
         shown.add_row(*row)
     return shown

@@ -36,7 +36,7 @@ def curves(
     `base`: "diagonal", or a number as text for a level line: what knowing nothing gives.
     """
     thin = {key: _thinned(x, y) for key, (x, y) in lines.items()}
-    frames = [pl.DataFrame({"model": key, axes[0]: x, axes[1]: y}) for key, (x, y) in thin.items()]
+    frames = [pl.DataFrame({"series": key, axes[0]: x, axes[1]: y}) for key, (x, y) in thin.items()]
     table(folder / f"{name}.csv", pl.concat(frames))
     with drawing(folder / f"{name}.svg", 5.6, 5) as (ax,):
         ends = (0, 1) if base == "diagonal" else (float(base), float(base))
@@ -78,7 +78,7 @@ def learning(folder: Path, history: Sequence[Epoch], best: int, loss: str) -> No
         "train": [item.train_loss for item in history],
         "validation": [item.validation_loss for item in history],
     }
-    frames = [pl.DataFrame({"epoch": epochs, "split": key, "loss": values}) for key, values in lines.items()]
+    frames = [pl.DataFrame({"epoch": epochs, "series": key, "loss": values}) for key, values in lines.items()]
     table(folder / "learning.csv", pl.concat(frames))
     with drawing(folder / "learning.svg") as (ax,):
         for (key, values), (colour, dash, width) in zip(lines.items(), STYLES, strict=False):

@@ -25,7 +25,11 @@ from usecase.model import build
 from usecase.params import Model
 
 MIN_ROWS = 20  # a value seen in fewer rows is treated as an unknown one: nothing was learnt about it
-BINS = 8  # quantile bins of a number
+# A number's bins end at these shares of its training rows: finer in the tails, which are rare and tell most.
+SHARES = (0, 0.005, 0.02, 0.07, 0.15, 0.3, 0.45, 0.6, 0.75, 0.87, 0.94, 0.98, 0.995, 0.999, 1)
+HEAVY = (
+    0.125  # a value with more of the rows, mostly zero, is an edge of its own and no quantile of the others
+)
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,7 @@ class Numbers(nn.Module):
             known = np.sort(column[~np.isnan(column)].astype(np.float64))
             if len(known) < len(column):
                 flags.append(index)
-            ranks = np.linspace(0, len(known) - 1, BINS + 1).round().astype(np.int64)
-            edges = np.unique(known[ranks]) if len(known) else np.zeros(1)
+            edges = _edges(known) if len(known) else np.zeros(1)
             source += [index] * (len(edges) - 1)
             lower += list(edges[:-1])
             scale += list(1 / np.diff(edges).clip(min=1e-30))  # float32 holds up to 3e38
@@ -124,6 +127,17 @@ class Numbers(nn.Module):
         encoding.flags.copy_(torch.tensor(flags, dtype=torch.int64))
         encoding.mean.copy_(_column_means(encoding, numbers))
         return encoding
+
+
+def _edges(known: np.ndarray) -> np.ndarray:
+    """Ends of the bins of sorted values: the heavy ones, and the quantiles of all others."""
+    values, counts = np.unique(known, return_counts=True)
+    heavy = values[counts > HEAVY * len(known)]
+    rest = known[~np.isin(known, heavy)]
+    if not len(rest):
+        return heavy
+    ranks = (np.array(SHARES) * (len(rest) - 1)).round().astype(np.int64)
+    return np.unique(np.concatenate([heavy, rest[ranks]]))
 
 
 def _column_means(encoding: Numbers, numbers: np.ndarray) -> Tensor:

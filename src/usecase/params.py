@@ -17,8 +17,8 @@ class Featurize(Section):
 
 
 class Model(Section):
-    """The network's shape: `members` of an ensemble with `layers` hidden layers of `width`, and the length
-    of each categorical's `embedding`.
+    """The network's shape: `members` of an ensemble that share `layers` hidden layers of `width`, and the
+    length of each categorical's `embedding`.
     """
 
     width: Annotated[int, Field(ge=1)]

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests import clones  # noqa: E402
+from tests import clones
 
 BARS = {"cold": 90.0, "no-op": 5.0}  # seconds, on 2 cores
 

@@ -108,8 +108,8 @@ def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
 def test_hostile_values_stay_data(tmp_path: Path) -> None:
     name = 'a"\n]{}\\u0000 =cmd @team ../x'
     check = Check(
-        expectation=name, expected=name, column=name, severity="critical", success=False, observed=name, unexpected=1,
-        sample=[{name: name}],
+        expectation=name, expected=name, column=name, severity="critical",
+        success=False, observed=name, unexpected=1, sample=[{name: name}],
     )  # fmt: skip
     batch = Batch(
         table=name, month=None, rows=1, status="failed", checks=1, failures=[check], quarantine=None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -116,15 +117,11 @@ def test_after_a_kill_the_next_run_goes_on(repository: Path) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     _until((repository / "started").exists)
-    victims = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
-    os.killpg(process.pid, signal.SIGKILL)
-    for line in victims.splitlines():
-        pid, _, arguments = line.strip().partition(" ")
-        if "dvc repro" in arguments or arguments.endswith("second.py"):
-            cwd = Path(f"/proc/{pid}/cwd")
-            if cwd.exists() and cwd.resolve() == repository.resolve():
-                os.kill(int(pid), signal.SIGKILL)
+    victims = [pid for pid in _processes_in(repository) if pid != process.pid]
+    for victim in (process.pid, *victims):
+        os.kill(victim, signal.SIGKILL)
     process.wait(10)
+    _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in victims))
     (repository / "second.py").write_text("open('result.txt', 'w').write('ok')")
     result = reproduce(repository)
     assert result.unchanged == ["first"]
@@ -152,6 +149,16 @@ def _in_process(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "mainline.cli", "run"], cwd=root, capture_output=True, text=True, timeout=120
     )
+
+
+def _processes_in(folder: Path) -> list[int]:
+    """Every process that works in this folder, by its working directory."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if link.resolve() == folder.resolve():
+                found.append(int(link.parent.name))
+    return found
 
 
 def _until(condition, seconds: float = 30) -> None:

@@ -64,8 +64,8 @@ def test_every_plot_is_well_formed_names_no_machine_and_runs_nothing(tmp_path: P
 def test_curves_are_thinned_and_keep_their_ends(tmp_path: Path):
     draw_all(tmp_path)
     found = pl.read_csv(tmp_path / "roc.csv")
-    assert found.columns == ["model", "a_b", "c"]
-    ours = found.filter(pl.col("model") == "model")
+    assert found.columns == ["series", "a_b", "c"]
+    ours = found.filter(pl.col("series") == "model")
     assert 50 < ours.height <= plots.POINTS + 1
     assert ours.row(0) == ("model", 0, 0)
     assert ours.row(-1) == ("model", 1, 1)
