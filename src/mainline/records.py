@@ -180,9 +180,9 @@ class Slice(Part):
 class Metrics(Record):
     """`reports/metrics.json`: the candidate on its test window, beside the baselines on the same rows.
 
-    `differences`: figure of the model minus the baseline's, on the same resamples. `threshold` is chosen on the
-    validation window. `importance`: growth of the mean loss when the feature is shuffled. `suspects`: features
-    that alone rank the target almost perfectly, and their ROC-AUC: most likely they contain it.
+    `differences`: figure of the model minus the baseline's, on the same resamples. `threshold` is chosen on
+    the validation window. `importance`: growth of the mean loss when the feature is shuffled. `suspects`:
+    features that alone rank the target almost perfectly, and their ROC-AUC: most likely they contain it.
     """
 
     location = Path("reports/metrics.json")

@@ -21,12 +21,14 @@ from mainline import summary
 from mainline.errors import ConfigError, TrainingError
 from mainline.records import Metrics, Training
 from mainline.schema import FeatureTable
-from pipeline import baselines, bootstrap, charts, frames, importance, params, paths, predictor
-from pipeline.canvas import told
-from pipeline.measure import Judge, Splits, measure, prediction_frame
+from pipeline import frames, params, paths
+from pipeline.evaluation import baselines, bootstrap, charts, importance
+from pipeline.evaluation.canvas import told
+from pipeline.evaluation.measure import Judge, Splits, measure, prediction_frame
 from pipeline.params import Evaluate
 from pipeline.text import inert
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
+from pipeline.training import predictor
 from usecase.schema import FEATURES
 
 Array = NDArray[np.float64]

@@ -8,10 +8,11 @@ import polars as pl
 
 from mainline.errors import ParityError
 from mainline.records import Features, Metrics, Training, write_atomically
-from pipeline import card, frames, manifest, onnx_graph, params, paths
-from pipeline.manifest import file_sha256
-from pipeline.predictor import Predictor, load, predict
-from pipeline.tracking import Tracker
+from pipeline import frames, params, paths
+from pipeline.exporting import card, manifest, onnx_graph
+from pipeline.exporting.manifest import file_sha256
+from pipeline.tracking.tracker import Tracker
+from pipeline.training.predictor import Predictor, load, predict
 from usecase import card as words
 from usecase.schema import FEATURES
 

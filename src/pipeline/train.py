@@ -23,12 +23,13 @@ from torch.nn import functional as F
 from mainline.errors import Interrupted, TrainingError
 from mainline.records import Epoch, Training
 from mainline.schema import Task
-from pipeline import calibrate, checkpoint, frames, optimizer, params, paths, predictor, progress, tensors
-from pipeline.checkpoint import Checkpoint, Checkpoints
-from pipeline.predictor import Predictor
-from pipeline.progress import Run, best
-from pipeline.tensors import Rows, prepare, scores, shuffled
-from pipeline.tracking import Tracker
+from pipeline import frames, params, paths
+from pipeline.tracking.tracker import Tracker
+from pipeline.training import calibrate, checkpoint, optimizer, predictor, progress, tensors
+from pipeline.training.checkpoint import Checkpoint, Checkpoints
+from pipeline.training.predictor import Predictor
+from pipeline.training.progress import Run, best
+from pipeline.training.tensors import Rows, prepare, scores, shuffled
 from usecase import model as network
 from usecase.schema import FEATURES
 

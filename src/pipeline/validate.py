@@ -13,10 +13,11 @@ from pathlib import Path
 
 from mainline.errors import ConfigError, DataError
 from mainline.records import Batch, Check, Status, Validation
-from pipeline import batches, datadocs, frames, memory, paths, quarantine
-from pipeline.batches import Subject
+from pipeline import frames, paths
 from pipeline.params import load
 from pipeline.text import inert
+from pipeline.validation import batches, datadocs, memory, quarantine
+from pipeline.validation.batches import Subject
 from usecase.schema import RAW
 
 SHOWN = 5  # failures spelled out in the error
@@ -97,7 +98,7 @@ def _validate(subject: Subject, good: Sequence[Path], sample_rows: int) -> tuple
         frame = frames.read(subject.path)
     except DataError as error:
         return _batch(subject, 0, 1, [_unreadable(error)]), ""
-    from pipeline import expect  # Great Expectations takes seconds to import
+    from pipeline.validation import expect  # Great Expectations takes seconds to import
 
     outcome = expect.run(
         _name(subject),

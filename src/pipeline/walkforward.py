@@ -21,10 +21,12 @@ from mainline.errors import DataError
 from mainline.records import Figure, Walkforward, WalkforwardMonth, write_atomically
 from mainline.schema import Task
 from mainline.settings import Month
-from pipeline import baselines, bootstrap, featurize, figures, ingest, params, paths, predictor
+from pipeline import featurize, ingest, params, paths
+from pipeline.evaluation import baselines, bootstrap, figures
 from pipeline.targets import targets
-from pipeline.tensors import prepare
 from pipeline.train import choose_device, fit
+from pipeline.training import predictor
+from pipeline.training.tensors import prepare
 from usecase.schema import FEATURES
 
 Array = NDArray[np.float64]

@@ -16,7 +16,8 @@ determinism.pin()
 import torch  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
-from pipeline import params, progress, tensors, train  # noqa: E402
+from pipeline import params, train  # noqa: E402
+from pipeline.training import progress, tensors  # noqa: E402
 from tests.pipeline.rows import feature_rows  # noqa: E402
 from usecase.schema import FEATURES  # noqa: E402
 

@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from mainline.schema import Column, FeatureTable, Task
-from pipeline import baselines, importance
+from pipeline.evaluation import baselines, importance
 from pipeline.targets import targets
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline import bootstrap, figures
-from pipeline.figures import Rows
+from pipeline.evaluation import bootstrap, figures
+from pipeline.evaluation.figures import Rows
 
 
 def test_a_resample_draws_as_many_blocks_as_there_are():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainline.records import Figure, Metrics, Slice, Split
-from pipeline import card
+from pipeline.exporting import card
 from tests.pipeline.test_manifest import FEATURES, TABLE, TRAINING
 
 WORDS = card.Words("a-model", "What it predicts.", ("this",), ("that",), ("limited",))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mainline.errors import CheckpointError
-from pipeline.checkpoint import Checkpoint, Checkpoints, read
+from pipeline.training.checkpoint import Checkpoint, Checkpoints, read
 
 KEY = "a" * 64
 
@@ -121,7 +121,7 @@ def limit_file_size() -> None:
 FULL = """
 import sys, torch
 from pathlib import Path
-from pipeline.checkpoint import Checkpoint, Checkpoints
+from pipeline.training.checkpoint import Checkpoint, Checkpoints
 checkpoints = Checkpoints(Path(sys.argv[1]), "a" * 64)
 small, large = torch.zeros(3), torch.zeros(1000)
 print(checkpoints.save(Checkpoint(1, {"w": small}, {})), checkpoints.save(Checkpoint(2, {"w": large}, {})))

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import delivery, paths
-from pipeline.mlflow_store import Connection, connect
-from pipeline.spool import Session, State, Writer, sessions
-from pipeline.tracking import Tracker
+from pipeline import paths
+from pipeline.tracking import delivery
+from pipeline.tracking.mlflow_store import Connection, connect
+from pipeline.tracking.spool import Session, State, Writer, sessions
+from pipeline.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.slow  # importing MLflow and making its database: seconds
 

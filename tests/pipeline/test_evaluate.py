@@ -20,7 +20,7 @@ from mainline.records import Epoch, Metrics, Training
 from mainline.schema import Column, FeatureTable, Task
 from pipeline import evaluate, frames, paths
 from pipeline.params import Costs, Evaluate
-from pipeline.predictor import Numbers, Predictor, Spec, encode, save
+from pipeline.training.predictor import Numbers, Predictor, Spec, encode, save
 from tests.pipeline import toy
 
 SETTINGS = Evaluate(

@@ -15,8 +15,10 @@ import yaml
 
 from mainline.errors import IntegrityError, MainlineError, ParityError, RecordError
 from mainline.records import Epoch, Figure, Manifest, Metrics, Training
-from pipeline import export, frames, manifest, onnx_graph, params, paths, predictor
-from pipeline.spool import sessions
+from pipeline import export, frames, params, paths
+from pipeline.exporting import manifest, onnx_graph
+from pipeline.tracking.spool import sessions
+from pipeline.training import predictor
 from tests.pipeline.test_manifest import FEATURES as SUMMARY
 from usecase import card as words
 from usecase.schema import FEATURES
@@ -166,7 +168,7 @@ def test_mlflow_can_load_what_is_logged(project: Path, tmp_path: Path) -> None:
     """The MLflow model that the delivery makes: signature inside, no pickle, and the same answers."""
     import mlflow.onnx
 
-    from pipeline.mlflow_store import _onnx_model
+    from pipeline.tracking.mlflow_store import _onnx_model
 
     export.main([])
     model = predictor.load(paths.WEIGHTS)

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from mainline import settings
 from mainline.errors import ConfigError, ParityError
 from mainline.schema import Task
-from pipeline import onnx_graph
 from pipeline.export import check_parity
-from pipeline.predictor import Numbers, Predictor, Spec, encode, predict
+from pipeline.exporting import onnx_graph
+from pipeline.training.predictor import Numbers, Predictor, Spec, encode, predict
 
 ROOT = Path(__file__).parents[2]
 SHAPE = settings.read(ROOT / "params.yaml")["train"]["model"]  # whatever network the use case has

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn import metrics as sk
 
-from pipeline import figures, ranks, reliability
-from pipeline.figures import Decision, Rows
+from pipeline.evaluation import figures, ranks, reliability
+from pipeline.evaluation.figures import Decision, Rows
 
 seeds = st.integers(0, 2**32 - 1)
 fewer = settings(max_examples=40, deadline=None)

@@ -12,7 +12,8 @@ import torch
 from mainline.errors import IntegrityError
 from mainline.records import Features, Manifest, Metrics, Split, Training
 from mainline.schema import Column, FeatureTable
-from pipeline import manifest, predictor
+from pipeline.exporting import manifest
+from pipeline.training import predictor
 from tests.pipeline.test_export_graph import tiny
 
 TABLE = FeatureTable(

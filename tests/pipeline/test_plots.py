@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from mainline.records import Epoch, Figure, Slice
-from pipeline import plots
+from pipeline.evaluation import plots
 
 HISTORY = [Epoch(epoch=i, train_loss=1 / i, validation_loss=1.1 / i, lr=0.1) for i in range(1, 5)]
 HOSTILE = "</text><script>alert(1)</script> $\\frac{"

@@ -15,8 +15,8 @@ from safetensors import safe_open
 
 from mainline.errors import IntegrityError
 from mainline.schema import Task
-from pipeline.predictor import Numbers, Predictor, Spec, encode, load, predict, save
-from pipeline.tensors import prepare
+from pipeline.training.predictor import Numbers, Predictor, Spec, encode, load, predict, save
+from pipeline.training.tensors import prepare
 from tests.pipeline import toy
 
 TASKS: list[Task] = ["binary", "multiclass", "regression"]

@@ -8,8 +8,8 @@ import pytest
 
 from mainline.records import Figure, Slice
 from mainline.schema import Column, FeatureTable
-from pipeline import bootstrap, slices
-from pipeline.figures import Rows
+from pipeline.evaluation import bootstrap, slices
+from pipeline.evaluation.figures import Rows
 
 TABLE = FeatureTable(
     task="binary",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.spool import Session, State, Writer, decode, encode, locked, sessions
+from pipeline.tracking.spool import Session, State, Writer, decode, encode, locked, sessions
 
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.floats(allow_nan=False))
 EVENTS = st.lists(st.dictionaries(st.text(), VALUES, max_size=3), max_size=5)
@@ -79,7 +79,7 @@ def test_a_session_is_abandoned_when_its_writer_is_closed(tmp_path: Path) -> Non
 
 def test_a_session_is_abandoned_when_its_process_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib, time; from pipeline.spool import Writer\n"
+        "import sys, pathlib, time; from pipeline.tracking.spool import Writer\n"
         "w = Writer(pathlib.Path(sys.argv[1])); w.append('start'); print(flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -10,8 +10,8 @@ import pytest
 
 from mainline.errors import DataError, Interrupted
 from pipeline import paths
-from pipeline.spool import Event, sessions
-from pipeline.tracking import Tracker, flatten, provenance
+from pipeline.tracking.spool import Event, sessions
+from pipeline.tracking.tracker import Tracker, flatten, provenance
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_the_way_a_stage_ends_is_the_status(error: BaseException | None, status:
 
 def test_tracking_imports_no_mlflow(tmp_path: Path) -> None:
     code = (
-        "import sys; from pipeline.tracking import Tracker\n"
+        "import sys; from pipeline.tracking.tracker import Tracker\n"
         "t = Tracker.start('k', tags={}, params={}); t.metrics({'a': 1.0}, 0); t.finish()\n"
         "sys.exit(int(bool({'mlflow', 'pandas', 'torch', 'polars'} & set(sys.modules))))"
     )

@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 
 from pipeline import paths
-from pipeline.spool import sessions
+from pipeline.tracking.spool import sessions
 
 pytestmark = pytest.mark.slow
 
 LIMIT = 240  # seconds until a wait counts as a failure; the machine may be busy
 TRAINING = """
 import sys, time
-from pipeline import tracking
+from pipeline.tracking import tracker as tracking
 key, mode = sys.argv[1:3]
 tracking.PATIENCE = 200.0  # a busy machine
 tracker = tracking.Tracker.start(key, tags={}, params={"lr": 0.1}, resume=mode == "resume")
@@ -79,7 +79,7 @@ def until(condition: Callable[[], bool]) -> None:
 def runs(uri: str = "sqlite:///mlflow.db") -> dict[str, tuple[str, list[int]]]:
     """Status and steps by key, read by another process: this one keeps no connection."""
     code = (
-        "import sys, json; from pipeline.mlflow_store import connect; c = connect()\n"
+        "import sys, json; from pipeline.tracking.mlflow_store import connect; c = connect()\n"
         "steps = lambda r: sorted(m.step for m in c.client.get_metric_history(r.info.run_id, 'loss'))\n"
         "print(json.dumps([(r.data.tags['mainline.key'], r.info.status, steps(r))"
         " for r in c.client.search_runs([c.experiment])]))"

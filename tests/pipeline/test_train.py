@@ -18,11 +18,11 @@ from mainline.errors import DataError, Interrupted, TrainingError
 from mainline.records import Epoch
 from mainline.schema import Task
 from pipeline import train
-from pipeline.checkpoint import Checkpoint, Checkpoints
-from pipeline.optimizer import AdamW
 from pipeline.params import Train
-from pipeline.predictor import Predictor, predict, save
-from pipeline.tensors import Rows, prepare
+from pipeline.training.checkpoint import Checkpoint, Checkpoints
+from pipeline.training.optimizer import AdamW
+from pipeline.training.predictor import Predictor, predict, save
+from pipeline.training.tensors import Rows, prepare
 from tests.pipeline import toy
 
 TASKS: list[Task] = ["binary", "multiclass", "regression"]

@@ -18,7 +18,7 @@ import yaml
 from mainline.errors import Interrupted, TrainingError
 from mainline.records import Training
 from pipeline import frames, paths
-from pipeline.predictor import load, predict
+from pipeline.training.predictor import load, predict
 from tests.pipeline.rows import feature_rows
 
 pytestmark = pytest.mark.slow

@@ -17,8 +17,9 @@ from mainline.errors import ConfigError, DataError
 from mainline.records import Rejection, Validation
 from mainline.schema import Column, FeatureTable, Table
 from mainline.settings import Month
-from pipeline import batches, datadocs, expect, frames, paths, suites, validate
-from pipeline.batches import Subject
+from pipeline import frames, paths, validate
+from pipeline.validation import batches, datadocs, expect, suites
+from pipeline.validation.batches import Subject
 
 SALES = Table(
     "sales",

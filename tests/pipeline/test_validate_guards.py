@@ -16,8 +16,8 @@ from mainline.errors import ConfigError
 from mainline.records import Check
 from mainline.schema import Column, Table
 from mainline.settings import Month
-from pipeline import datadocs, expect, suites
 from pipeline.text import inert
+from pipeline.validation import datadocs, expect, suites
 
 MONTH = Month(2020, 2)
 ORDERS = Table(

@@ -8,7 +8,7 @@ import numpy as np
 
 from mainline.records import Walkforward
 from pipeline import params, walkforward
-from pipeline.figures import Draws
+from pipeline.evaluation.figures import Draws
 from pipeline.walkforward import MODEL, RIVAL
 
 KINDS = walkforward.SHOWN[walkforward.FEATURES.task]

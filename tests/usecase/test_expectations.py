@@ -9,8 +9,8 @@ import pytest
 
 from mainline.records import Check
 from mainline.settings import Month
-from pipeline import expect, suites
 from pipeline.frames import polars_schema
+from pipeline.validation import expect, suites
 from usecase import expectations
 from usecase.schema import FLIGHTS, WEATHER
 

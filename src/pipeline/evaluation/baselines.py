@@ -17,8 +17,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from mainline.schema import FeatureTable, Task
-from pipeline.calibrate import calibration, sigmoid
 from pipeline.targets import targets
+from pipeline.training.calibrate import calibration, sigmoid
 
 Array = NDArray[np.float64]
 Predict = Callable[[pl.DataFrame], Array]  # to P(1) [n], class probabilities [n, classes] or values [n]

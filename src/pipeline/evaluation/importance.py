@@ -9,9 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mainline.schema import FeatureTable, Task
-from pipeline import figures
-from pipeline.bootstrap import SEED, rounded
-from pipeline.ranks import roc_auc
+from pipeline.evaluation import figures
+from pipeline.evaluation.bootstrap import SEED, rounded
+from pipeline.evaluation.ranks import roc_auc
 
 Array = NDArray[np.float64]
 

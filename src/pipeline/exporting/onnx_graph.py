@@ -18,7 +18,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 from mainline.errors import ConfigError
 from mainline.schema import Task
-from pipeline.predictor import Predictor, Spec
+from pipeline.training.predictor import Predictor, Spec
 
 OUTPUTS: dict[Task, str] = {
     "binary": "probability",  # of class 1 [rows]
@@ -94,7 +94,7 @@ def _rename_output(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 
 def _encoder(spec: Spec, ir_version: int) -> onnx.ModelProto:
-    """Feature columns to `codes` and `numbers`, as `pipeline.predictor.encode` makes them."""
+    """Feature columns to `codes` and `numbers`, as `pipeline.training.predictor.encode` makes them."""
     nodes: list[onnx.NodeProto] = []
     for name in spec.categorical:
         nodes += [

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from mainline.records import Metrics, Training
 from mainline.schema import FeatureTable
-from pipeline import bootstrap, figures, paths, plots, ranks, reliability
-from pipeline.canvas import label, told
+from pipeline import paths
+from pipeline.evaluation import bootstrap, figures, plots, ranks, reliability
+from pipeline.evaluation.canvas import label, told
 from pipeline.text import inert
 
 Array = NDArray[np.float64]

@@ -56,7 +56,7 @@ def raw(tables: Sequence[Table], last: Month) -> list[Subject]:
 
 def _month(table: Table, month: Month, path: Path, earlier: tuple[Path, ...]) -> Subject:
     def suite(good: Sequence[Path]) -> list[Any]:
-        from pipeline import suites  # Great Expectations takes seconds to import
+        from pipeline.validation import suites  # Great Expectations takes seconds to import
         from usecase import expectations
 
         history = [pl.scan_parquet(file, glob=False, hive_partitioning=False) for file in good]
@@ -76,7 +76,7 @@ def _window(name: str, window: Window) -> Subject:
     last = window.last.plus(1).first_day - timedelta(days=1)
 
     def suite(_good: Sequence[Path]) -> list[Any]:
-        from pipeline import suites  # Great Expectations takes seconds to import
+        from pipeline.validation import suites  # Great Expectations takes seconds to import
         from usecase import expectations
 
         derived = suites.features(FEATURES, declared, window.first.first_day, last, fitted=name == "train")

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mainline.records import Epoch, Figure, Slice
-from pipeline.canvas import BLUE, GREY, ORANGE, STYLES, drawing, label, table
+from pipeline.evaluation.canvas import BLUE, GREY, ORANGE, STYLES, drawing, label, table
 from pipeline.text import inert
 
 Array = NDArray[np.float64]

@@ -10,8 +10,8 @@ import polars as pl
 from great_expectations.core import ExpectationValidationResult
 
 from mainline.records import Check
-from pipeline.suites import LARGEST
 from pipeline.text import inert
+from pipeline.validation.suites import LARGEST
 
 NAMING = ("column", "column_A", "column_B", "column_list")  # arguments that name columns
 HIDDEN = ("batch_id", "column", "exact_match")

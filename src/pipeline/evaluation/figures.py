@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainline.schema import Task
-from pipeline.ranks import rank_figures, weighted_medians
-from pipeline.reliability import calibration_error, calibration_figures, totals
+from pipeline.evaluation.ranks import rank_figures, weighted_medians
+from pipeline.evaluation.reliability import calibration_error, calibration_figures, totals
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]

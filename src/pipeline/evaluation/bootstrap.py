@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mainline.records import Figure
-from pipeline import figures
+from pipeline.evaluation import figures
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]

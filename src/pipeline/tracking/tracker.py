@@ -24,7 +24,7 @@ import yaml
 from mainline.errors import Interrupted, MainlineError
 from mainline.git import Git
 from pipeline import paths
-from pipeline.spool import Writer
+from pipeline.tracking.spool import Writer
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -69,7 +69,7 @@ class Tracker:
         if self._sampler:
             self._sampler.start()
         if os.environ.get("MAINLINE_TRACKING") != "defer":
-            command = [sys.executable, "-m", "pipeline.delivery", str(self._writer.folder)]
+            command = [sys.executable, "-m", "pipeline.tracking.delivery", str(self._writer.folder)]
             # A session of its own: Ctrl-C ends the training, which then says how its run ended.
             self._delivery = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from mainline.errors import DataError
 from mainline.records import Figure, Metrics, Training
 from mainline.schema import FeatureTable
-from pipeline import bootstrap, figures, frames, importance, paths, slices
+from pipeline import frames, paths
+from pipeline.evaluation import bootstrap, figures, importance, slices
+from pipeline.evaluation.ranks import best_threshold
 from pipeline.params import Evaluate
-from pipeline.ranks import best_threshold
 from pipeline.targets import targets
 
 Array = NDArray[np.float64]

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 
 from mainline.records import Figure, write_atomically
-from pipeline.bootstrap import DIGITS
+from pipeline.evaluation.bootstrap import DIGITS
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a8a8a"
 STYLES = ((BLUE, "-", 2.2), (ORANGE, "--", 1.5), (GREEN, "-.", 1.5), (GREY, ":", 1.5), (PINK, "--", 1.5))

@@ -1,6 +1,6 @@
 """The adapter to MLflow: connect within bounds, and say a batch of spooled events in MLflow's calls.
 
-Imports MLflow (seconds) only when it connects; only `pipeline.delivery`'s process does.
+Imports MLflow (seconds) only when it connects; only `pipeline.tracking.delivery`'s process does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.spool import Event, locked
+from pipeline.tracking.spool import Event, locked
 from usecase.card import NAME
 
 if TYPE_CHECKING:

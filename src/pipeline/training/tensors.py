@@ -13,8 +13,8 @@ from torch import Tensor
 from mainline.errors import DataError
 from mainline.schema import FeatureTable
 from pipeline.params import Train
-from pipeline.predictor import Numbers, Predictor, Spec, encode
 from pipeline.targets import targets
+from pipeline.training.predictor import Numbers, Predictor, Spec, encode
 
 # Share of values hidden in each epoch. It teaches code 0 what unknown means, and keeps the model from leaning
 # on any one number: in the flights' walk-forward this was worth more than all else against shifts by month.

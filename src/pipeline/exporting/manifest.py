@@ -22,8 +22,8 @@ CODE = (  # the files that define the network, its encoding and its conversion
     "src/usecase/model.py",
     "src/usecase/params.py",
     "src/usecase/schema.py",
-    "src/pipeline/onnx_graph.py",
-    "src/pipeline/predictor.py",
+    "src/pipeline/exporting/onnx_graph.py",
+    "src/pipeline/training/predictor.py",
 )
 
 

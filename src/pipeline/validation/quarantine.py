@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mainline.records import Batch, Rejection, write_atomically
-from pipeline import memory, paths
+from pipeline import paths
+from pipeline.validation import memory
 
 
 def place(table: str, month: str | None, path: Path) -> Path | None:

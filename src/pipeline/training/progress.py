@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from mainline.records import Epoch
-from pipeline.checkpoint import Checkpoint
-from pipeline.optimizer import AdamW
 from pipeline.params import Train
-from pipeline.predictor import Predictor
+from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.optimizer import AdamW
+from pipeline.training.predictor import Predictor
 
 
 @dataclass

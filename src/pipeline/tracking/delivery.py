@@ -1,4 +1,4 @@
-"""Hand spooled events to MLflow: `python -m pipeline.delivery SESSION`, started by `pipeline.tracking`.
+"""Hand spooled events to MLflow: `python -m pipeline.tracking.delivery SESSION`, started by a tracker.
 
 Runs beside a stage until its session ends. First delivers what earlier sessions left behind, and ends the
 runs of those that died as KILLED. Every step may be repeated: MLflow ignores a metric with the same time,
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mainline.records import write_atomically
-from pipeline.mlflow_store import Batch, Connection, connect, send
-from pipeline.spool import Event, Session, State, locked, sessions
-from pipeline.tracking import REFUSED, warn
+from pipeline.tracking.mlflow_store import Batch, Connection, connect, send
+from pipeline.tracking.spool import Event, Session, State, locked, sessions
+from pipeline.tracking.tracker import REFUSED, warn
 
 POLL = 0.2  # seconds between two looks at a living session
 LINGER = 1.0  # seconds in which the events of a living session gather into one batch

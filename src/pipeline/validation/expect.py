@@ -23,7 +23,7 @@ from great_expectations.expectations.expectation import Expectation
 from mainline.errors import ConfigError
 from mainline.records import Check
 from mainline.schema import Column
-from pipeline import checks, suites
+from pipeline.validation import checks, suites
 
 EXACT = 2**53  # integers up to here survive as floats, which is how pandas holds them beside nulls
 NANOSECONDS = (datetime(1678, 1, 1), datetime(2262, 1, 1))  # what pandas' fast type can hold

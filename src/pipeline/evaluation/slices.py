@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mainline.records import Slice
 from mainline.schema import FeatureTable, Task
-from pipeline import figures
-from pipeline.bootstrap import MINIMUM_BLOCKS, rounded, summaries
+from pipeline.evaluation import figures
+from pipeline.evaluation.bootstrap import MINIMUM_BLOCKS, rounded, summaries
 
 Array = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""What a stage wants MLflow to know, as an append-only file; `pipeline.delivery` hands it over.
+"""What a stage wants MLflow to know, as an append-only file; `pipeline.tracking.delivery` hands it over.
 
 One session is one process that tracks: a folder `<start>-<pid>-<random>` that holds
 
