@@ -40,12 +40,10 @@ def figures(metrics: Metrics) -> Table:
 
 
 def timings(seconds: Mapping[str, Mapping[str, float]]) -> Table:
-    """Seconds of each stage that ran, and how much of them was start-up (Python and imports)."""
+    """Seconds of each stage that ran, and how much of them was start-up (Python, imports)."""
     rows = [(name, f"{s['total']:.1f}", f"{s['startup']:.1f}") for name, s in seconds.items()]
     total = [sum(s[key] for s in seconds.values()) for key in ("total", "startup")]
-    return Table(
-        ("stage", "seconds", "of it start-up"), (*rows, ("all", f"{total[0]:.1f}", f"{total[1]:.1f}"))
-    )
+    return Table(("stage", "seconds", "start-up"), (*rows, ("all", f"{total[0]:.1f}", f"{total[1]:.1f}")))
 
 
 def _with_interval(figure: Figure | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from mainline.storage import Dvc, Reproduction
 
 Verb = Callable[[argparse.Namespace], int]
 STAGES = Path(".mainline/stages")
+LAST_RUN = Path(".mainline/mlflow/last_run.json")
 PLACES = {
     "model card": "models/MODEL_CARD.md",
     "all figures": "reports/metrics.json",
@@ -90,8 +92,21 @@ def _show(result: Reproduction, seconds: dict[str, Any], elapsed: float) -> None
     for name, place in PLACES.items():
         if Path(place).exists():
             console.print(f"  {name:12} {place}")
-    console.print("  MLflow       make mlflow")
-    console.print("Next: edit params.yaml or src/usecase/, then make run: only what changed runs again.")
+    console.print(f"  {'MLflow run':12} {_mlflow_run()}", soft_wrap=True)
+    console.print("Next: edit params.yaml or src/usecase/, then `make run`: only changes run again.")
+
+
+def _mlflow_run() -> str:
+    """Where the last run is to be seen; the pipeline's tracking leaves its address."""
+    try:
+        last = json.loads(LAST_RUN.read_text())
+        path = f"#/experiments/{last['experiment_id']}/runs/{last['run_id']}"
+    except (OSError, ValueError, KeyError):
+        return "none here yet"
+    server = re.sub(r"//[^/@]*@", "//", last["tracking_uri"])  # without name and password
+    if server.startswith("http"):
+        return f"{server}/{path}"
+    return f"make mlflow, then\n{'':15}http://127.0.0.1:5000/{path}"
 
 
 def _rich(table: summary.Table) -> Table:
