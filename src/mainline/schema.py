@@ -81,8 +81,6 @@ class FeatureTable:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Every column in file order; a slice that is also a feature stands once."""
-        first = (self.key, self.time, self.block, *self.features)
-        known = {column.name for column in first}
-        extra = tuple(column for column in self.slices if column.name not in known)
-        return (*first, *extra, self.target, self.excluded)
+        """Every column in file order, once: a slice may be a feature, and the block may be the time."""
+        every = (self.key, self.time, self.block, *self.features, *self.slices, self.target, self.excluded)
+        return tuple({column.name: column for column in every}.values())
