@@ -6,10 +6,11 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 UV_VERSION := 0.13.8
-PYTHON ?= python3
-# A uv on the PATH is used; otherwise one is put into .tools, which needs no rights and touches no system package.
-UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv/bin/uv)
 BIN := .venv/bin
+# The Python of the machine, not that of .venv, which has no pip.
+PYTHON ?= $(firstword $(filter-out $(CURDIR)/$(BIN)/%,$(shell type -ap python3 2>/dev/null)) python3)
+# A uv on the PATH is used; otherwise one is put into .tools, which needs no rights and touches no system package.
+UV := $(firstword $(filter-out $(CURDIR)/$(BIN)/%,$(shell type -ap uv 2>/dev/null)) .tools/uv/bin/uv)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 

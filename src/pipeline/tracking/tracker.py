@@ -170,14 +170,15 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def provenance(stage: str, root: Path = Path()) -> dict[str, str]:
     """Tags: the commit, whether tracked files differ from it, and the md5 of each thing `stage` reads.
 
-    What cannot be known (no repository, no lock yet) is left out. `dvc.lock` does not count as a change: DVC
-    writes it while the stages run.
+    What cannot be known (no repository, no lock yet) is left out. Outputs and `dvc.lock` do not count as
+    changes: they are written while the stages run.
     """
     tags: dict[str, str] = {}
     git = Git(root)
     try:
         tags["mlflow.source.git.commit"] = git("rev-parse", "HEAD")
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+        made = [f":!{path}" for path in ("dvc.lock", paths.REPORTS, paths.MODELS)]
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *made)
         tags["git.dirty"] = str(bool(changed)).lower()
     except (MainlineError, OSError):
         pass
