@@ -29,7 +29,8 @@ PLACES = {
     "model card": "models/MODEL_CARD.md",
     "all figures": "reports/metrics.json",
     "plots": "reports/plots/",
-    "data checks": "reports/data_docs/index.html",
+    "data checks": "reports/data_docs/raw/index.html",
+    "of features": "reports/data_docs/features/index.html",
 }
 
 

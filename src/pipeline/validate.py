@@ -32,9 +32,9 @@ def main(arguments: list[str]) -> int:
     sample_rows = params.validate_.sample_rows
     match arguments:
         case []:
-            run(batches.raw(RAW, params.data.last_month), paths.VALIDATION, sample_rows)
+            run(batches.raw(RAW, params.data.last_month), paths.VALIDATION, paths.DATA_DOCS, sample_rows)
         case ["--features"]:
-            run(batches.features(params.data), paths.FEATURE_VALIDATION, sample_rows)
+            run(batches.features(params.data), paths.FEATURE_VALIDATION, paths.FEATURE_DATA_DOCS, sample_rows)
         case _:
             raise ConfigError(
                 f"validate does not know {' '.join(arguments)!r}", remedy="give --features, or nothing"
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def run(subjects: Sequence[Subject], record: Path, sample_rows: int) -> Validation:
+def run(subjects: Sequence[Subject], record: Path, site: Path, sample_rows: int) -> Validation:
     """Validate what is not remembered; write record and Data Docs. Raises DataError for critical failures.
 
     A batch that failed is no history for those after it.
@@ -67,7 +67,7 @@ def run(subjects: Sequence[Subject], record: Path, sample_rows: int) -> Validati
         pages[datadocs.location(batch.table, batch.month)] = page
     result = Validation(status=_worst([batch.status for batch in found]), batches=found)
     result.write(record)
-    index = datadocs.publish(pages, paths.DATA_DOCS, (paths.VALIDATION, paths.FEATURE_VALIDATION))
+    index = datadocs.publish(pages, site, found)
     print(f"validate: {new} of {len(found)} batches new or changed, {result.status}; {index}", flush=True)
     _stop(found)
     return result

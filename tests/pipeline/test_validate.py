@@ -75,7 +75,7 @@ def write(**euros: float) -> None:
 
 
 def run() -> Validation:
-    return validate.run(subjects(), paths.VALIDATION, 3)
+    return validate.run(subjects(), paths.VALIDATION, paths.DATA_DOCS, 3)
 
 
 def test_what_is_remembered_gives_the_same_record_and_pages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,7 +197,7 @@ def test_an_unknown_argument_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_pages_of_batches_that_are_gone_are_swept() -> None:
     write()
     run()
-    validate.run(subjects()[:2], paths.VALIDATION, 3)
+    validate.run(subjects()[:2], paths.VALIDATION, paths.DATA_DOCS, 3)
     pages = {file.relative_to(paths.DATA_DOCS).as_posix() for file in paths.DATA_DOCS.rglob("*.html")}
     assert pages == {"index.html", "sales/2020-01.html", "sales/2020-02.html"}
     index = (paths.DATA_DOCS / "index.html").read_text()

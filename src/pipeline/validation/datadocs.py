@@ -9,8 +9,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from mainline.errors import RecordError
-from mainline.records import Batch, Validation, write_atomically
+from mainline.records import Batch, write_atomically
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; margin: 2rem auto; max-width: 72rem;
@@ -57,11 +56,10 @@ def location(table: str, month: str | None) -> Path:
     return Path(table) / f"{month}.html" if month else Path(f"{table}.html")
 
 
-def publish(pages: dict[Path, str], site: Path, records: tuple[Path, ...]) -> Path:
-    """Write the pages and an index of every batch in the records; sweep pages of batches that are gone."""
+def publish(pages: dict[Path, str], site: Path, batches: list[Batch]) -> Path:
+    """Write the pages and an index of the batches; sweep pages of batches that are gone."""
     for where, content in pages.items():
         write_atomically(site / where, content.encode())
-    batches = [batch for record in records for batch in _batches(record)]
     known = {site / location(batch.table, batch.month) for batch in batches}
     for path in site.rglob("*.html"):
         if path not in known or not path.stat().st_size:  # a file that could not be read has no page
@@ -69,13 +67,6 @@ def publish(pages: dict[Path, str], site: Path, records: tuple[Path, ...]) -> Pa
     index = site / "index.html"
     write_atomically(index, _index(batches, site).encode())
     return index
-
-
-def _batches(record: Path) -> list[Batch]:
-    try:
-        return Validation.read(record).batches
-    except RecordError:
-        return []
 
 
 def _index(batches: list[Batch], site: Path) -> str:
