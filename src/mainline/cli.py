@@ -1,4 +1,4 @@
-"""`mainline VERB`: the one place that turns errors into exit codes."""
+"""`mainline VERB`: turns errors into exit codes."""
 
 from __future__ import annotations
 

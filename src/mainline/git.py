@@ -19,7 +19,11 @@ class Git:
         """Standard output of one git command, stripped. Raises GitError."""
         done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True)
         if done.returncode:
-            raise GitError(f"git {' '.join(arguments)} failed", why=done.stderr.strip())
+            raise GitError(
+                f"git {' '.join(arguments)} failed",
+                why=done.stderr.strip(),
+                remedy="is this a Git repository?",
+            )
         return done.stdout.strip()
 
     def clone(self, into: Path) -> Git:

@@ -53,7 +53,9 @@ class Record(Part):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
             raise RecordError(
-                f"{path} is not a valid {cls.__name__} record", why=f"{where}: {first['msg']}"
+                f"{path} is not a valid {cls.__name__} record",
+                why=f"{where}: {first['msg']}",
+                remedy="run the stage that writes it: make run",
             ) from None
 
 

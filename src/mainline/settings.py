@@ -94,4 +94,12 @@ def _problem(detail: Any) -> str:
             return f"{key} is not a known key"
         case _:
             message = detail["msg"][0].lower() + detail["msg"][1:]
-            return f"{key}: {message} (it is {detail['input']!r})"
+            return f"{key}: {message} (it is {detail['input']!r}){_hint(detail['input'])}"
+
+
+def _hint(value: object) -> str:
+    """YAML 1.1 reads 2e-3 as text; people mean a number."""
+    try:
+        return f"; YAML wants it written as {float(value)!r}" if isinstance(value, str) else ""
+    except ValueError:
+        return ""

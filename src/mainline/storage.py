@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from mainline.errors import StorageError
+from mainline.errors import ConfigError, Interrupted, StorageError
 
 RUNNING = re.compile(r"^Running stage '(.+)':$")
 UNCHANGED = re.compile(r"^Stage '(.+)' didn't change, skipping$")
@@ -30,7 +30,7 @@ CHATTER = re.compile(
 
 
 @dataclass
-class Reproduction:
+class Outcome:
     """What `dvc repro` did with each stage, in order. `failed` is the stage that ended it."""
 
     ran: list[str] = field(default_factory=list)
@@ -47,15 +47,15 @@ class Dvc:
     root: Path = Path()
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def reproduce(self, targets: list[str], on_line: Callable[[str], None]) -> Reproduction:
+    def reproduce(self, targets: list[str], on_line: Callable[[str], None]) -> Outcome:
         """Run `dvc repro`, passing each line worth reading to `on_line` as it comes.
 
         SIGTERM and Ctrl-C reach the running stage, which saves its state; we wait for it.
         Never raises for a failed stage: that is `failed`. Raises StorageError when DVC itself failed.
         """
-        result = Reproduction()
+        result = Outcome()
         process = self._start(["repro", *targets])
-        with _forwarding(process):
+        with _forwarding(process) as forwarded:
             for line in _lines(process):
                 _interpret(line, result, on_line)
             code = process.wait()
@@ -64,11 +64,25 @@ class Dvc:
         if result.ran and not _broke_outside_stage(result.output):
             result.failed = result.ran.pop()
             return result
+        if forwarded:
+            raise Interrupted("stopped between two stages", remedy="run the same command again")
         raise StorageError(
             "DVC could not run the pipeline",
             why="\n        ".join(result.output[-5:]),
             remedy="another run in progress, a full disk, a conflict in dvc.lock? `dvc repro` says more",
         )
+
+    def check_stages(self, names: list[str]) -> None:
+        """Raises ConfigError when there is no pipeline here, or it has no stage of such a name."""
+        try:
+            stages = yaml.safe_load((self.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+        except FileNotFoundError:
+            raise ConfigError(
+                "there is no dvc.yaml here", remedy="run from the root of the repository"
+            ) from None
+        unknown = [name for name in names if name not in stages]
+        if unknown:
+            raise ConfigError(f"no stage {', '.join(unknown)}", remedy=f"choose of {', '.join(stages)}")
 
     def status(self) -> dict[str, Any]:
         """Changed stages and why, as `dvc status --json` has them; empty when all is up to date."""
@@ -127,7 +141,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
             yield line.rstrip("\n")
 
 
-def _interpret(line: str, result: Reproduction, on_line: Callable[[str], None]) -> None:
+def _interpret(line: str, result: Outcome, on_line: Callable[[str], None]) -> None:
     if found := RUNNING.match(line):
         result.ran.append(found[1])
         on_line(f"▸ {found[1]}")
@@ -147,15 +161,22 @@ def _broke_outside_stage(output: list[str]) -> bool:
 
 
 @contextmanager
-def _forwarding(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Pass signals on to the whole group as SIGINT: DVC waits for its stage on that, and the stage saves."""
+def _forwarding(process: subprocess.Popen[str]) -> Iterator[list[int]]:
+    """Pass signals on to the whole group as SIGINT: DVC waits for its stage on that, and the stage saves.
 
-    def forward(_signal: int, _frame: FrameType | None) -> None:
-        os.killpg(process.pid, signal.SIGINT)
+    Yields the signals that came.
+    """
+    came: list[int] = []
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    def forward(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.killpg(process.pid, signal.SIGINT)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, forward) for number in numbers}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -20,7 +20,7 @@ from mainline import reproduction, summary
 from mainline.errors import Interrupted, ReproductionError
 from mainline.git import Git
 from mainline.records import Metrics, Training
-from mainline.storage import Dvc, Reproduction
+from mainline.storage import Dvc, Outcome
 
 Verb = Callable[[argparse.Namespace], int]
 STAGES = Path(".mainline/stages")
@@ -30,18 +30,18 @@ PLACES = {
     "all figures": "reports/metrics.json",
     "plots": "reports/plots/",
     "data checks": "reports/data_docs/raw/index.html",
-    "of features": "reports/data_docs/features/index.html",
+    "feature checks": "reports/data_docs/features/index.html",
 }
 
 
 def run(options: argparse.Namespace) -> int:
     """Run what is not up to date and show the figures; `--dry-run` only says what would run."""
     dvc = Dvc()
+    dvc.check_stages(options.stages)
     if options.dry_run:
         return _show_plan(dvc.status(), as_json=options.json)
     started = time.perf_counter()
-    say = (lambda line: print(line, file=sys.stderr)) if options.json else print
-    result = dvc.reproduce(options.stages, say)
+    result = dvc.reproduce(options.stages, _printer(as_json=options.json))
     if result.failed is not None:
         return _failed(result.failed)
     seconds = {name: _note(name)["seconds"] for name in result.ran if _note(name)}
@@ -52,9 +52,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _failed(stage: str) -> int:
+def _failed(stage: str, root: Path = Path()) -> int:
     """The stage's own exit code; 1 when it crashed too early to leave one."""
-    code = int(_note(stage).get("exit_code", 1)) or 1
+    code = int(_note(stage, root).get("exit_code", 1)) or 1
     if code == Interrupted.exit_code:
         print("stopped; the state is saved: the same command goes on from here", file=sys.stderr)
     else:
@@ -62,14 +62,14 @@ def _failed(stage: str) -> int:
     return code
 
 
-def _note(stage: str) -> dict[str, Any]:
+def _note(stage: str, root: Path = Path()) -> dict[str, Any]:
     try:
-        return dict(json.loads((STAGES / f"{stage}.json").read_text()))
+        return dict(json.loads((root / STAGES / f"{stage}.json").read_text()))
     except (OSError, ValueError):
         return {}
 
 
-def _outcome(result: Reproduction, seconds: dict[str, Any]) -> dict[str, Any]:
+def _outcome(result: Outcome, seconds: dict[str, Any]) -> dict[str, Any]:
     metrics = Metrics.read(Metrics.location).model_dump(mode="json") if Metrics.location.exists() else None
     return {
         "ran": result.ran,
@@ -80,7 +80,7 @@ def _outcome(result: Reproduction, seconds: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _show(result: Reproduction, seconds: dict[str, Any], elapsed: float) -> None:
+def _show(result: Outcome, seconds: dict[str, Any], elapsed: float) -> None:
     console = Console(highlight=False)
     if not result.ran and not result.cached:
         console.print(f"Everything is up to date ({elapsed:.1f} s).")
@@ -92,8 +92,8 @@ def _show(result: Reproduction, seconds: dict[str, Any], elapsed: float) -> None
         console.print(f"on {metrics.rows:,} rows in {metrics.blocks} blocks that no training saw")
     for name, place in PLACES.items():
         if Path(place).exists():
-            console.print(f"  {name:12} {place}")
-    console.print(f"  {'MLflow run':12} {_mlflow_run()}", soft_wrap=True)
+            console.print(f"  {name:14} {place}")
+    console.print(f"  {'MLflow run':14} {_mlflow_run()}", soft_wrap=True)
     console.print("Next: edit params.yaml or src/usecase/, then `make run`: only changes run again.")
 
 
@@ -102,12 +102,12 @@ def _mlflow_run() -> str:
     try:
         last = json.loads(LAST_RUN.read_text())
         path = f"#/experiments/{last['experiment_id']}/runs/{last['run_id']}"
+        server = re.sub(r"//[^/@]*@", "//", last["tracking_uri"])  # without name and password
     except (OSError, ValueError, KeyError):
         return "none here yet"
-    server = re.sub(r"//[^/@]*@", "//", last["tracking_uri"])  # without name and password
     if server.startswith("http"):
         return f"{server}/{path}"
-    return f"make mlflow, then\n{'':15}http://127.0.0.1:5000/{path}"
+    return f"make mlflow, then\n{'':17}http://127.0.0.1:5000/{path}"
 
 
 def _rich(table: summary.Table) -> Table:
@@ -138,33 +138,49 @@ def _reasons(reasons: list[Any]) -> str:
     for reason in reasons:
         if isinstance(reason, dict):
             for kind, files in reason.items():
-                found.append(f"{kind} ({', '.join(files)})")
+                found.append(f"{kind} ({', '.join(_changed(*item) for item in files.items())})")
         else:
             found.append(str(reason))
     return "; ".join(found)
 
 
+def _changed(file: str, what: Any) -> str:
+    """A file, or the keys that changed in a file of parameters."""
+    return f"{file}: {', '.join(what)}" if isinstance(what, dict) else file
+
+
 def reproduce(options: argparse.Namespace) -> int:
     """Run HEAD's pipeline in a clone with an empty cache; raises ReproductionError when it differs."""
-    recorded = reproduction.outputs(Dvc().lock())
     folder = Path(tempfile.mkdtemp(prefix="mainline-reproduce-"))
     try:
-        clone = Git().clone(folder / "clone")
-        dvc = Dvc(clone.root, {"PYTHONPATH": str(clone.root / "src")})
-        result = dvc.reproduce([], print)
+        root = Git().clone(folder / "clone").root
+        # Its own sources, and its own MLflow: a check is no run of the team's.
+        dvc = Dvc(
+            root, {"PYTHONPATH": str(root / "src"), "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db"}
+        )
+        recorded = reproduction.outputs(dvc.lock())
+        metrics, device = Metrics.read(root / Metrics.location), _device(root)
+        result = dvc.reproduce(["--force"], _printer(as_json=options.json))
         if result.failed is not None:
-            raise ReproductionError(f"stage {result.failed} failed in the clone")
+            return _failed(result.failed, root)
         verdict = reproduction.compare(
             recorded,
             reproduction.outputs(dvc.lock()),
-            Metrics.read(Metrics.location),
-            Metrics.read(clone.root / Metrics.location),
-            same_device_class=_device(Path()) == _device(clone.root),
+            metrics,
+            Metrics.read(root / Metrics.location),
+            same_device_class=device == _device(root),
         )
     finally:
-        if not options.keep:
+        if options.keep:
+            print(f"the clone is in {folder / 'clone'}", file=sys.stderr)
+        else:
             shutil.rmtree(folder, ignore_errors=True)
     return _judge(verdict, as_json=options.json)
+
+
+def _printer(*, as_json: bool) -> Callable[[str], None]:
+    """Progress goes to standard error when standard output is for a program."""
+    return (lambda line: print(line, file=sys.stderr)) if as_json else print
 
 
 def _device(root: Path) -> str:
@@ -181,5 +197,6 @@ def _judge(found: reproduction.Comparison, *, as_json: bool) -> int:
             remedy="did an output depend on the clock, the machine or the order of threads?",
         )
     if not as_json:
-        print(f"{found.verdict}: {len(found.differing)} outputs differ")
+        differ = f"{len(found.differing)} outputs differ" if found.differing else "every output, to the byte"
+        print(f"{found.verdict}: {differ}")
     return 0

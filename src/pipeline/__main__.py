@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import json
 import os
@@ -9,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from mainline.errors import MainlineError
+from mainline.errors import Interrupted, MainlineError, StorageError
 from mainline.records import write_atomically
 from pipeline import determinism, paths
 
@@ -22,6 +24,8 @@ STAGES = {
     "export": "ONNX, manifest and model card",
     "walkforward": "the model against the baselines, month after month (not a DVC stage)",
 }
+FEATURES_TOO = ["validate", "--features"]
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,8 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
     if not arguments or arguments[0] not in STAGES:
         print(_usage(), file=sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    if arguments[1:] != [] and arguments != FEATURES_TOO:
+        print(f"{arguments[0]} does not know {' '.join(arguments[1:])!r}\n\n{_usage()}", file=sys.stderr)
+        return 2
     started = time.perf_counter()
     startup = _seconds_since_process_start()
+    name = "-".join(arguments).replace("--", "")
+    (paths.STAGES / f"{name}.json").unlink(missing_ok=True)  # a crash must not be told by an old exit code
     determinism.pin()
     try:
         module = importlib.import_module(f"pipeline.{arguments[0]}")
@@ -40,11 +49,25 @@ def main(arguments: list[str] | None = None) -> int:
     except MainlineError as error:
         print(f"{arguments[0]}: {error}", file=sys.stderr)
         imported, code = started, error.exit_code
+    except KeyboardInterrupt:
+        stopped = Interrupted("stopped", remedy="run the same command again")
+        print(f"{arguments[0]}: {stopped}", file=sys.stderr)
+        imported, code = started, stopped.exit_code
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        full = StorageError(
+            f"no room to write {error.filename or 'an output'}",
+            why=error.strerror or "",
+            remedy="free disk space (old cache objects: dvc gc -w), then run the same command again",
+        )
+        print(f"{arguments[0]}: {full}", file=sys.stderr)
+        imported, code = started, full.exit_code
     seconds = {
         "startup": startup + imported - started,
         "total": startup + time.perf_counter() - started,
     }
-    _note("-".join(arguments).replace("--", ""), code, seconds)
+    _note(name, code, seconds)
     return code
 
 
@@ -65,7 +88,8 @@ def _seconds_since_process_start() -> float:
 def _note(name: str, code: int, seconds: dict[str, float]) -> None:
     """Leave seconds and exit code for `mainline run`; DVC passes neither on."""
     content = {"stage": name, "exit_code": code, "seconds": {k: round(v, 3) for k, v in seconds.items()}}
-    write_atomically(paths.STAGES / f"{name}.json", json.dumps(content).encode())
+    with contextlib.suppress(OSError):  # it is only a note
+        write_atomically(paths.STAGES / f"{name}.json", json.dumps(content).encode())
 
 
 if __name__ == "__main__":

@@ -162,6 +162,10 @@ def _refuse(keys: pl.Series, what: str) -> None:
         )
 
 
+def _missing(target: pl.Series) -> pl.Series:
+    return target.is_null() | target.is_nan() if target.dtype.is_float() else target.is_null()
+
+
 def _check_parts(parts: dict[str, pl.DataFrame], declared: FeatureTable) -> None:
     target = declared.target.name
     for name, part in parts.items():
@@ -172,7 +176,7 @@ def _check_parts(parts: dict[str, pl.DataFrame], declared: FeatureTable) -> None
                 remedy="change data.as_of or the window lengths (data.*_months)",
             )
         _refuse(
-            part.filter(part[target].is_null())[declared.key.name],
+            part.filter(_missing(part[target]))[declared.key.name],
             f"rows of {name} have no {target}, and no reason",
         )
     seen = parts["train"][target].unique()

@@ -44,7 +44,7 @@ class Train(Section):
 
     device: Literal["auto", "cpu", "cuda"]
     threads: Count
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
     epochs: Count
     patience: Count
     batch_size: Count

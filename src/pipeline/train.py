@@ -23,9 +23,9 @@ from torch.nn import functional as F
 from mainline.errors import Interrupted, TrainingError
 from mainline.records import Epoch, Training
 from mainline.schema import Task
-from pipeline import frames, params, paths
+from pipeline import determinism, frames, params, paths
 from pipeline.tracking.tracker import Tracker
-from pipeline.training import calibrate, checkpoint, optimizer, predictor, progress, tensors
+from pipeline.training import calibrate, predictor, progress
 from pipeline.training.checkpoint import Checkpoint, Checkpoints
 from pipeline.training.predictor import Predictor
 from pipeline.training.progress import Run, best
@@ -186,7 +186,9 @@ def main(_arguments: list[str]) -> int:
     if found:
         print(f"going on after step {found.step}", flush=True)
     with (
-        Tracker.start(key, tags={}, params=every.model_dump(by_alias=True), resume=bool(found)) as tracker,
+        Tracker.start(
+            key, tags={}, params=every.model_dump(include={"data", "featurize", "train"}), resume=bool(found)
+        ) as tracker,
         _signals() as stopped,
     ):
         for name, rows in (("train", train), ("validation", validation)):
@@ -259,9 +261,11 @@ def fingerprint(
     settings: params.Train, model: Predictor, digests: dict[str, str], device: torch.device
 ) -> str:
     """SHA-256 of all that decides the result: parameters, encoding, data, code, torch and device class."""
-    modules = (predictor, tensors, progress, optimizer, calibrate, checkpoint, network)
-    code = [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
+    here = Path(__file__).parent
+    code = [Path(__file__), here / "targets.py", *sorted((here / "training").glob("*.py"))]
+    code += sorted(Path(str(network.__file__)).parent.rglob("*.py"))
     parts = [
+        json.dumps(determinism.PINS),
         settings.model_dump_json(),
         json.dumps(asdict(model.spec)),
         torch.__version__,

@@ -94,7 +94,9 @@ def judged(
     )
     parts = featurize.split(table, data)
     block, blocks = bootstrap.block_codes(parts["test"][FEATURES.block.name])
-    weights = bootstrap.draw(blocks, settings.evaluate.resamples, seed=bootstrap.SEED + test.month)
+    weights = bootstrap.draw(
+        blocks, settings.evaluate.resamples, seed=bootstrap.SEED + test.year * 12 + test.month
+    )
     rows = figures.Rows(FEATURES.task, targets(parts["test"], FEATURES), block)
     predicted = {MODEL: _model(parts, settings.train), RIVAL: _rival(parts)}
     return parts["test"].height, {

@@ -16,9 +16,6 @@ class Window:
     first: Month
     last: Month
 
-    def __contains__(self, month: Month) -> bool:
-        return self.first <= month <= self.last
-
     def months(self) -> list[Month]:
         count = (self.last.year - self.first.year) * 12 + self.last.month - self.first.month + 1
         return [self.first.plus(index) for index in range(count)]

@@ -20,7 +20,7 @@ HOUR, DAY = 60, 1440  # minutes
 FOR_EVER = 0
 GRACE = 10  # minutes after its scheduled departure at which a flight that has not left is overdue
 LIMIT = 6 * HOUR  # later than that a flight is not waited for: most of those were cancelled
-UNKNOWN_TAXI = 2 * HOUR  # on the ground at most, where the scheduled arrival is unknown
+UNKNOWN_TAXI = 4 * HOUR  # on the ground at most, where the scheduled arrival is unknown
 STORM = 200  # mph; faster winds are errors of the instrument
 
 

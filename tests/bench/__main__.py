@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tests.imports import ROOT
 
-BENCHES = sorted(Path(__file__).parent.glob("bench_*.py"))
+TESTS = Path(__file__).parents[1]
+BENCHES = [*sorted(TESTS.glob("bench/bench_*.py")), *sorted(TESTS.glob("usecase/bench_*.py"))]
 
 
 def main() -> int:

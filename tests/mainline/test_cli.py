@@ -47,8 +47,8 @@ def test_an_error_becomes_its_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["reproduce"]) == errors.StorageError.exit_code
-    assert "dvc.lock does not exist" in capsys.readouterr().err
+    assert cli.main(["run"]) == errors.ConfigError.exit_code
+    assert "run from the root" in capsys.readouterr().err
 
 
 def test_help_imports_nothing_heavy() -> None:

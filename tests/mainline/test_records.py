@@ -21,9 +21,7 @@ from mainline.records import (
     Batch,
     Check,
     Epoch,
-    Features,
     Figure,
-    Manifest,
     Metrics,
     Record,
     Training,
@@ -31,7 +29,7 @@ from mainline.records import (
     write_atomically,
 )  # fmt: skip
 
-RECORDS = (Validation, Features, Training, Metrics, Manifest)
+RECORDS = tuple(Record.__subclasses__())
 
 
 def _strategy(kind: Any) -> st.SearchStrategy[Any]:

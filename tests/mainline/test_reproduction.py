@@ -50,6 +50,11 @@ def test_an_output_that_only_one_side_has_differs() -> None:
     assert found.differing == ("n",)
 
 
+def test_no_device_may_change_the_data() -> None:
+    found = compare({"data/raw": "a"}, {"data/raw": "b"}, metrics(0.5), metrics(0.5), same_device_class=False)
+    assert found.verdict == "different"
+
+
 def test_outputs_of_a_lock() -> None:
     lock = {
         "stages": {

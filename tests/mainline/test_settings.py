@@ -49,6 +49,11 @@ def test_types_are_not_coerced(value: object) -> None:
         parse({"inner": {"rate": 0.5, "count": value}, "name": "x"}, Outer)
 
 
+def test_a_number_that_yaml_reads_as_text_is_explained() -> None:
+    with pytest.raises(ConfigError, match=r"inner\.rate.*written as 0\.002"):
+        parse({"inner": {"rate": "2e-3", "count": 1}, "name": "x"}, Outer)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_are_finite(value: float) -> None:
     with pytest.raises(ConfigError, match=r"inner\.rate"):

@@ -23,8 +23,7 @@ def test_windows_touch_and_end_with_as_of(year: int, month: int, train: int, val
     assert [len(window.months()) for _, window in cut.items()] == [train, valid, test]
     assert months[-1] == last
     assert months == [last.plus(index - len(months) + 1) for index in range(len(months))]
-    assert all(month in window for _, window in cut.items() for month in window.months())
-    assert cut.train.last not in cut.validation
+    assert cut.train.last < cut.validation.first
     windows.check(cut, months)
 
 

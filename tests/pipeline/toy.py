@@ -6,11 +6,17 @@ import numpy as np
 import polars as pl
 
 from mainline.schema import Column, FeatureTable, Task
+from mainline.settings import read
 from pipeline.params import Train
+from tests.imports import ROOT
 from usecase.params import Model
 
 CLASSES = ("high", "low", "mid")
-SIZES = {"width": 8, "layers": 2, "members": 2, "embedding": 3}
+
+
+def network() -> Model:
+    """The use case's own network, whatever it is: a fork has another one."""
+    return Model.model_validate(read(ROOT / "params.yaml")["train"]["model"])
 
 
 def table(task: Task) -> FeatureTable:
@@ -70,6 +76,6 @@ def settings(**changes: object) -> Train:
         "lr": 0.01,
         "weight_decay": 0.01,
         "keep_checkpoints": 2,
-        "model": Model(**SIZES),
+        "model": network(),
     }
     return Train(**{**values, **changes})  # type: ignore[arg-type]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,5 +49,23 @@ def test_another_use_case_runs_and_is_reproducible(tmp_path: Path, name: str, ta
     done = clones.mainline(second, "run", prefix=("taskset", "-c", "0"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert (second / "dvc.lock").read_bytes() == (first / "dvc.lock").read_bytes()
+    assert "undefined" not in done.stdout
     again = clones.mainline(second, "run")
     assert "Everything is up to date" in again.stdout
+
+
+def test_a_fork_keeps_the_tests_of_everything_else(tmp_path: Path) -> None:
+    """Its own tests replace tests/usecase/; all others pass on its use case, and the walk-forward runs."""
+    root = fork("wine", tmp_path / "fork")
+    shutil.rmtree(root / "tests/usecase")
+    assert clones.mainline(root, "run").returncode == 0
+    python = [sys.executable, "-m"]
+    env = clones.environment(root)
+    done = subprocess.run(
+        [*python, "pipeline", "walkforward"], cwd=root, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| mean |" in (root / "reports/walkforward.md").read_text()
+    tests = ["pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run([*python, *tests], cwd=root, env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-5000:]

@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 Predict = Callable[[pl.DataFrame], Array]  # to P(1) [n], class probabilities [n, classes] or values [n]
 
 MAX_VALUES = 254  # of a categorical: HistGradientBoosting takes no more; the rarer ones count as missing
-ITERATIONS = 100  # of L-BFGS; the loss of the flights stands still after some forty
+ITERATIONS = 100  # of L-BFGS; the loss of the example stands still after some forty
 
 
 @dataclass(frozen=True)

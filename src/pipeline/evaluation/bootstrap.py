@@ -1,6 +1,6 @@
 """Bootstrap intervals over whole blocks: rows of one block share one fate and are drawn together.
 
-Intervals by rows would be several times too narrow (a day's flights are late together). Percentile intervals
+Intervals by rows would be several times too narrow (the rows of a day share its luck). Percentile intervals
 of the cluster bootstrap: Efron 1979; Field and Welsh 2007.
 """
 

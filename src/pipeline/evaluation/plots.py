@@ -86,7 +86,7 @@ def learning(folder: Path, history: Sequence[Epoch], best: int, loss: str) -> No
         ax.axvline(best, color="#bbbbbb", lw=1, label="kept")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         title = f"Validation {loss} is lowest after epoch {best}"
-        ax.set(xlabel="Epoch", ylabel=f"Mean {loss}, before calibration", title=title)
+        ax.set(xlabel="Epoch", ylabel=f"Mean {loss}", title=title)
         ax.legend()
 
 

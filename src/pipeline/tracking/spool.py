@@ -82,7 +82,7 @@ class Writer:
         self.folder = root / name
         self.folder.mkdir(parents=True, mode=0o700)
         fresh = self.folder / "events.new"
-        self._file = fresh.open("ab")
+        self._file = fresh.open("ab", buffering=0)  # nothing is left to write at `close`
         try_lock(self._file)
         fresh.rename(self.folder / "events.jsonl")  # nobody ever sees it unlocked
         self._mutex = threading.Lock()
@@ -94,7 +94,6 @@ class Writer:
         with self._mutex:
             if not self._file.closed:
                 self._file.write(line)
-                self._file.flush()
 
     def keep(self, path: Path) -> str:
         """Copy a file or a folder into the session; the name it has there."""

@@ -99,9 +99,6 @@ class Tracker:
             "onnx_model", file=self._writer.keep(path), inputs=list(inputs), outputs=list(outputs)
         )
 
-    def flush(self) -> None:
-        """Nothing to do: each event is with the operating system when its call returns."""
-
     def finish(self, status: Status = "FINISHED") -> None:
         """Say how it ended and wait a bounded time for MLflow. Calling it again does nothing."""
         if self._done.is_set():

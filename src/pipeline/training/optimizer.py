@@ -19,7 +19,7 @@ class AdamW:
     """Updates `parameters` in place; `moments` and `steps` are all its state."""
 
     def __init__(self, parameters: Iterable[Tensor], weight_decay: float) -> None:
-        self.parameters = list(parameters)
+        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self.weight_decay = weight_decay
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
@@ -28,7 +28,10 @@ class AdamW:
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """One update from the gradients, which are then forgotten."""
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        gradients = [
+            torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for parameter in self.parameters
+        ]
         torch._foreach_add_(self.steps, 1)
         torch._fused_adamw_(
             self.parameters,

@@ -71,7 +71,8 @@ class Spec:
 
 
 def _vocabulary(values: pl.Series) -> tuple[str, ...]:
-    counts = values.drop_nulls().value_counts(name="rows")
+    known = values.drop_nulls()
+    counts = known.filter(known != "").value_counts(name="rows")  # "" is how ONNX spells a missing value
     return tuple(sorted(counts.filter(pl.col("rows") >= min(MIN_ROWS, len(values)))[values.name]))
 
 

