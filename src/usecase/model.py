@@ -37,11 +37,13 @@ class Network(nn.Module):
         super().__init__()
         starts = torch.tensor([0, *cardinalities]).cumsum(0)[: len(cardinalities)]
         self.register_buffer("starts", starts, persistent=False)  # all vocabularies lie in one table
-        self.table = nn.Embedding(max(1, sum(cardinalities)), params.embedding)
-        nn.init.normal_(self.table.weight, std=0.1)
+        self.table = nn.Embedding(sum(cardinalities), params.embedding) if cardinalities else None
+        if self.table is not None:
+            nn.init.normal_(self.table.weight, std=0.1)
         # The first matrix in two, because the numbers' part needs no gradient of its input.
-        self.codes = nn.Linear(len(cardinalities) * params.embedding, params.width, bias=False)
-        self.numbers = nn.Linear(numerics, params.width, bias=False)
+        embedded = len(cardinalities) * params.embedding
+        self.codes = nn.Linear(embedded, params.width, bias=False) if cardinalities else None
+        self.numbers = nn.Linear(numerics, params.width, bias=False) if numerics else None
         self.first = Members(params.members, params.width)
         layers = range(params.layers - 1)
         self.hidden = nn.ModuleList(nn.Linear(params.width, params.width, bias=False) for _ in layers)
@@ -51,8 +53,10 @@ class Network(nn.Module):
 
     def forward(self, codes: Tensor, numbers: Tensor) -> Tensor:
         """Codes int64 [B, C] and encoded numbers float [B, N] to raw scores [B, members, outputs]."""
-        embedded = self.table(codes + self.starts).flatten(1)
-        x = self.first((self.codes(embedded) + self.numbers(numbers)).unsqueeze(1))
+        seen = [] if self.numbers is None else [self.numbers(numbers)]
+        if self.table is not None and self.codes is not None:
+            seen.append(self.codes(self.table(codes + self.starts).flatten(1)))
+        x = self.first(sum(seen[1:], seen[0]).unsqueeze(1))
         for matrix, members in zip(self.hidden, self.after, strict=True):
             x = members(matrix(x))
         return torch.einsum("bmi,mio->bmo", x, self.head) + self.head_bias

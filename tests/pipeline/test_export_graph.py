@@ -180,7 +180,8 @@ def test_another_process_makes_the_same_bytes(
 ) -> None:
     _, model = converted
     code = (
-        "import hashlib; from pipeline.exporting import onnx_graph; from tests.pipeline.test_export_graph import tiny\n"
+        "import hashlib; from pipeline.exporting import onnx_graph\n"
+        "from tests.pipeline.test_export_graph import tiny\n"
         "content = onnx_graph.convert(tiny('binary')).SerializeToString(deterministic=True)\n"
         "print(hashlib.sha256(content).hexdigest())"
     )
