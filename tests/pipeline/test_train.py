@@ -22,7 +22,7 @@ from pipeline.params import Train
 from pipeline.training.checkpoint import Checkpoint, Checkpoints
 from pipeline.training.optimizer import AdamW
 from pipeline.training.predictor import Predictor, predict, save
-from pipeline.training.tensors import Rows, prepare
+from pipeline.training.tensors import HIDDEN_CODES, HIDDEN_NUMBERS, Rows, prepare, shuffled
 from tests.pipeline import toy
 
 TASKS: list[Task] = ["binary", "multiclass", "regression"]
@@ -132,9 +132,9 @@ def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path: Path) -> None:
     top = train.best(history)
     assert len(history) == top.epoch + 2 < 60
     assert top.validation_loss == min(epoch.validation_loss for epoch in history)
-    kept = states[top.epoch - 1].tensors["model.network.numbers.weight"]
-    assert torch.equal(model.network.numbers.weight, kept)
-    assert not torch.equal(model.network.numbers.weight, states[-1].tensors["model.network.numbers.weight"])
+    name, weights = next(iter(model.network.named_parameters()))
+    assert torch.equal(weights, states[top.epoch - 1].tensors[f"model.network.{name}"])
+    assert not torch.equal(weights, states[-1].tensors[f"model.network.{name}"])
 
 
 def test_a_loss_that_is_not_a_number_fails() -> None:
@@ -159,12 +159,18 @@ def test_no_rows_or_no_target() -> None:
             prepare(frame, broken, table, toy.settings())
 
 
-def test_hidden_codes_teach_the_unknown() -> None:
-    settings = toy.settings()
-    model, *windows = ready("binary", settings)
-    before = model.network.table.weight[0].clone()
-    train.fit(model, *windows, settings)
-    assert not torch.equal(model.network.table.weight[0], before)
+def test_an_epoch_hides_some_values_and_changes_no_other() -> None:
+    """Code 0 learns what unknown means, and no number is leaned on alone."""
+    count = 20_000
+    rows = Rows(torch.ones(count, 2, dtype=torch.int64), torch.ones(count, 3), torch.arange(count), 0.0, 1.0)
+    found = shuffled(rows, torch.Generator().manual_seed(0))
+    assert sorted(found.target.tolist()) == list(range(count))
+    assert found.target.tolist() != list(range(count))
+    assert (found.codes == 0).float().mean().item() == pytest.approx(HIDDEN_CODES, abs=0.005)
+    assert found.numbers.isnan().float().mean().item() == pytest.approx(HIDDEN_NUMBERS, abs=0.005)
+    assert set(found.codes.unique().tolist()) == {0, 1}
+    assert set(found.numbers.nan_to_num(-1).unique().tolist()) == {-1, 1}
+    assert bool((rows.codes == 1).all()) and not bool(rows.numbers.isnan().any())
 
 
 @given(st.integers(1, 50), st.floats(0, 1))

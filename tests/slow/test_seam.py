@@ -13,7 +13,7 @@ from mainline.records import Manifest, Metrics
 from tests import clones
 
 USECASES = Path(__file__).parent / "usecases"
-OURS = ("data", "reports", "models", "dvc.lock")  # what the flights left; a fork starts without
+OURS = ("reports", "models", "dvc.lock")  # what the flights left; a fork starts without
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +23,10 @@ def fork(name: str, into: Path) -> Path:
     for left in OURS:
         path = root / left
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    shutil.rmtree(root / "src/usecase")
-    shutil.copytree(USECASES / name, root / "src/usecase", ignore=shutil.ignore_patterns("__pycache__"))
+    for module in (root / "src/usecase").glob("*.py"):
+        module.unlink()
+    ours = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(USECASES / name, root / "src/usecase", ignore=ours, dirs_exist_ok=True)
     shutil.move(root / "src/usecase/params.yaml", root / "params.yaml")
     clones.commit(root, f"the use case is {name}")
     return root
