@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mainline.records import Metrics
 from mainline.summary import figures
@@ -52,6 +53,15 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (ROOT / page).parent.joinpath(link).exists(), f"{page} links to {link}"
+
+
+def test_the_picture_of_the_readme_shows_every_stage_and_nothing_but_a_picture() -> None:
+    block = re.search(r"```mermaid\nflowchart LR\n(.*?)```", README, re.DOTALL)
+    assert block, "the README has a picture of the loop"
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert not [stage for stage in stages if f"[{stage}]" not in block[1]]
+    for line in block[1].splitlines():
+        assert re.search(r"--> |\. |-- ", line), f"not an arrow: {line}"
 
 
 def test_the_tree_of_the_readme_is_the_tree() -> None:
