@@ -133,6 +133,12 @@ def test_a_missing_target_without_a_reason_is_refused() -> None:
         featurize.split(table(y=pl.when(pl.col("x") != 5).then("y")), DATA, BINARY)
 
 
+def test_a_target_that_is_no_number_is_refused() -> None:
+    with pytest.raises(DataError, match="1 rows of train have no y"):
+        holes = pl.when(pl.col("x") == 5).then(float("nan")).otherwise("y")
+        featurize.split(table(REGRESSION, y=holes), DATA, REGRESSION)
+
+
 @pytest.mark.parametrize("as_of", ["2021-01", "2021-03", "1999-01"])
 def test_windows_outside_the_data_are_refused(as_of: str) -> None:
     with pytest.raises(ConfigError, match="reach outside the data"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -72,7 +72,9 @@ def test_rows_of_the_future_never_enter(folder: Path, tmp_path: Path) -> None:
     assert kept[table.time].cast(pl.Date).unique().to_list() == [datetime(2020, 12, 28).date()]
 
 
-@pytest.mark.parametrize("change", ["zero rows", "missing", "extra", "retyped", "no time"])
+@pytest.mark.parametrize(
+    "change", ["zero rows", "missing", "extra", "retyped", "a time", "a duration", "no time"]
+)
 def test_odd_contents_are_left_for_validate_to_judge(folder: Path, tmp_path: Path, change: str) -> None:
     table = RAW[0]
     frame = rows(table, MONTHS[0])
@@ -82,6 +84,8 @@ def test_odd_contents_are_left_for_validate_to_judge(folder: Path, tmp_path: Pat
         "missing": frame.drop(other),
         "extra": frame.with_columns(extra=1),
         "retyped": frame.with_columns(pl.lit("text").alias(table.time)),
+        "a time": frame.with_columns(pl.lit(time(1, 2)).alias(table.time)),
+        "a duration": frame.with_columns(pl.lit(timedelta(days=3)).alias(table.time)),
         "no time": frame.drop(table.time),
     }[change]
     frames.write(odd, ingest.raw_path(folder, table, MONTHS[0]))

@@ -16,7 +16,9 @@ from tests.imports import ROOT
 
 
 def test_the_committed_file_is_accepted() -> None:
-    parse(read(ROOT / "params.yaml"), Params)
+    content = read(ROOT / "params.yaml")
+    params = parse(content, Params)
+    assert params.model_dump(mode="json", by_alias=True) == content
 
 
 def _leaves(section: dict, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -86,6 +86,14 @@ def test_codes() -> None:
     assert numbers[:, 2].tolist() == [1, 0, 1, 0]
 
 
+def test_an_empty_text_is_a_missing_value() -> None:
+    """ONNX has no null text: the graph reads "" as missing, and so must torch."""
+    frame = toy.frame("binary").with_columns(colour=pl.lit(""))
+    spec = Spec.fit(frame, toy.table("binary"), toy.network())
+    assert spec.vocabularies["colour"] == ()
+    assert not encode(frame, spec)[0][:, 0].any()
+
+
 def test_rare_values_are_unknown() -> None:
     frame = toy.frame("binary", 500)
     rare = frame.head(19).with_columns(pl.lit("rare").alias("colour"))

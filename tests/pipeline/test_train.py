@@ -22,7 +22,7 @@ from pipeline.params import Train
 from pipeline.training.checkpoint import Checkpoint, Checkpoints
 from pipeline.training.optimizer import AdamW
 from pipeline.training.predictor import Predictor, predict, save
-from pipeline.training.tensors import HIDDEN_CODES, HIDDEN_NUMBERS, Rows, prepare, shuffled
+from pipeline.training.tensors import HIDDEN_CODES, HIDDEN_NUMBERS, Rows, prepare, scores, shuffled
 from tests.pipeline import toy
 
 TASKS: list[Task] = ["binary", "multiclass", "regression"]
@@ -200,6 +200,38 @@ def test_the_fingerprint_tells_trainings_apart() -> None:
 
 
 @pytest.mark.slow
+class Dropping(torch.nn.Module):
+    """A network with dropout, as many a fork's."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, codes: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(self.network(codes, numbers), 0.5, self.training)
+
+
+def test_the_calibration_is_that_of_the_finished_model() -> None:
+    """Scores for early stopping and calibration are taken as predictions are: without dropout."""
+    model, _, validation = ready("binary", toy.settings())
+    model.network = Dropping(model.network)
+    model.train()
+    first, again = scores(model, validation), scores(model, validation)
+    assert np.array_equal(first, again)
+    assert model.training, "training goes on as it was"
+
+
+def test_frozen_and_unused_parameters_stay_as_they_are() -> None:
+    layers = torch.nn.ModuleList(torch.nn.Linear(2, 2, bias=False) for _ in range(3))
+    layers[1].weight.requires_grad_(False)
+    before = [layer.weight.clone() for layer in layers]
+    optimizer = AdamW(layers.parameters(), weight_decay=0.0)
+    layers[1](layers[0](torch.ones(1, 2))).square().sum().backward()
+    optimizer.step(0.1)
+    moved = [not torch.equal(layer.weight, old) for layer, old in zip(layers, before, strict=True)]
+    assert moved == [True, False, False]
+
+
 def test_the_optimizer_is_torchs_own_to_the_byte() -> None:
     first = torch.nn.Linear(5, 3)
     second = torch.nn.Linear(5, 3)

