@@ -47,14 +47,16 @@ class Dvc:
     root: Path = Path()
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def reproduce(self, targets: list[str], on_line: Callable[[str], None]) -> Outcome:
-        """Run `dvc repro`, passing each line worth reading to `on_line` as it comes.
+    def reproduce(
+        self, targets: list[str], on_line: Callable[[str], None], *, force: bool = False
+    ) -> Outcome:
+        """Run `dvc repro`, passing each line worth reading to `on_line` as it comes; `force`: every stage.
 
         SIGTERM and Ctrl-C reach the running stage, which saves its state; we wait for it.
         Never raises for a failed stage: that is `failed`. Raises StorageError when DVC itself failed.
         """
         result = Outcome()
-        process = self._start(["repro", *targets])
+        process = self._start(["repro", *(["--force"] if force else []), *targets])
         with _forwarding(process) as forwarded:
             for line in _lines(process):
                 _interpret(line, result, on_line)

@@ -58,7 +58,7 @@ def _failed(stage: str, root: Path = Path()) -> int:
     if code == Interrupted.exit_code:
         print("stopped; the state is saved: the same command goes on from here", file=sys.stderr)
     else:
-        print(f"mainline run: stage {stage} failed (exit code {code}); its message is above", file=sys.stderr)
+        print(f"stage {stage} failed (exit code {code}); its message is above", file=sys.stderr)
     return code
 
 
@@ -160,7 +160,7 @@ def reproduce(options: argparse.Namespace) -> int:
         )
         recorded = reproduction.outputs(dvc.lock())
         metrics, device = Metrics.read(root / Metrics.location), _device(root)
-        result = dvc.reproduce(["--force"], _printer(as_json=options.json))
+        result = dvc.reproduce([], _printer(as_json=options.json), force=True)
         if result.failed is not None:
             return _failed(result.failed, root)
         verdict = reproduction.compare(

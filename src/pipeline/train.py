@@ -187,7 +187,7 @@ def main(_arguments: list[str]) -> int:
         print(f"going on after step {found.step}", flush=True)
     with (
         Tracker.start(
-            key, tags={}, params=every.model_dump(include={"data", "featurize", "train"}), resume=bool(found)
+            key, params=every.model_dump(include={"data", "featurize", "train"}), resume=bool(found)
         ) as tracker,
         _signals() as stopped,
     ):

@@ -56,17 +56,23 @@ def main(_arguments: list[str]) -> int:
     for test in tests:
         started = time.perf_counter()
         length = min(settings.data.train_months, months.index(test) - 1)
-        draws.append(judged(table, settings, test, length))
+        draw = judged(table, settings, test, length)
+        if draw is None:
+            print(f"{test}: left out, fewer than {bootstrap.MINIMUM_BLOCKS} blocks", flush=True)
+            continue
+        draws.append((test, draw))
         print(
-            f"{_line(told(str(test), [draws[-1]], settings))}  {time.perf_counter() - started:.0f} s",
+            f"{_line(told(str(test), [draw], settings))}  {time.perf_counter() - started:.0f} s",
             flush=True,
         )
+    if not draws:
+        raise DataError("no month has enough blocks for a walk-forward", remedy="choose a source with more")
     record = Walkforward(
         task=FEATURES.task,
         resamples=settings.evaluate.resamples,
         confidence=settings.evaluate.confidence,
-        months=[told(str(test), [draw], settings) for test, draw in zip(tests, draws, strict=True)],
-        mean=told("mean", draws, settings),
+        months=[told(str(test), [draw], settings) for test, draw in draws],
+        mean=told("mean", [draw for _, draw in draws], settings),
     )
     record.write(paths.WALKFORWARD)
     write_atomically(paths.WALKFORWARD.with_suffix(".md"), markdown(record).encode())
@@ -87,13 +93,18 @@ def everything(settings: params.Params) -> tuple[pl.DataFrame, list[Month]]:
 
 def judged(
     table: pl.DataFrame, settings: params.Params, test: Month, length: int
-) -> tuple[int, dict[str, figures.Draws]]:
-    """Rows of the test month, and both models' figures on it and on resamples of its blocks."""
+) -> tuple[int, dict[str, figures.Draws]] | None:
+    """Rows of the test month, and both models' figures on it and on resamples of its blocks.
+
+    None for a month of too few blocks: it has no interval, and would have no place in the mean.
+    """
     data = settings.data.model_copy(
         update={"as_of": str(test), "train_months": length, "validation_months": 1, "test_months": 1}
     )
     parts = featurize.split(table, data)
     block, blocks = bootstrap.block_codes(parts["test"][FEATURES.block.name])
+    if blocks < bootstrap.MINIMUM_BLOCKS:
+        return None
     weights = bootstrap.draw(
         blocks, settings.evaluate.resamples, seed=bootstrap.SEED + test.year * 12 + test.month
     )

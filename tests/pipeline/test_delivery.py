@@ -38,7 +38,7 @@ def key(connection: Connection) -> str:
 
 
 def start(key: str, *, resume: bool = False) -> Tracker:
-    return Tracker.start(key, tags={"why": "test"}, params={"lr": 0.1}, resume=resume)
+    return Tracker.start(key, params={"lr": 0.1}, resume=resume)
 
 
 def deliver(connection: Connection) -> None:
@@ -195,7 +195,7 @@ def test_what_mlflow_refuses_is_set_aside_and_blocks_nobody(
 ) -> None:
     start(key).finish("KILLED")
     deliver(connection)
-    other = Tracker.start(key, tags={}, params={"lr": 0.2}, resume=True)  # a parameter cannot change
+    other = Tracker.start(key, params={"lr": 0.2}, resume=True)  # a parameter cannot change
     other.finish()
     name = last_session().folder.name
     start(f"{key}-next").finish()

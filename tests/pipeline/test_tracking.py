@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def spooled() -> list[Event]:
 def test_a_training_is_spooled_in_order(tmp_path: Path) -> None:
     plot = tmp_path / "loss.svg"
     plot.write_text("<svg/>")
-    tracker = Tracker.start("k1", tags={"why": "test"}, params={"train": {"lr": 0.1}}, resume=True)
+    tracker = Tracker.start("k1", params={"train": {"lr": 0.1}}, resume=True)
     tracker.metrics({"loss": 0.5, "undefined": None}, step=1)  # type: ignore[dict-item]
     tracker.dataset("train", "d" * 64, 10)
     tracker.artifact(plot, "plots")
@@ -44,7 +45,7 @@ def test_a_training_is_spooled_in_order(tmp_path: Path) -> None:
     assert events[0]["key"] == "k1"
     assert events[0]["resume"] is True
     assert events[1]["values"] == {"train.lr": "0.1"}
-    assert events[2]["values"]["why"] == "test"
+    assert events[2]["values"] == provenance("train")
     assert events[3]["values"] == {"loss": 0.5}
     assert len(events[4]["digest"]) == 36  # MLflow's limit
     assert events[-1]["status"] == "FINISHED"
@@ -72,7 +73,7 @@ def test_the_way_a_stage_ends_is_the_status(error: BaseException | None, status:
 def test_tracking_imports_no_mlflow(tmp_path: Path) -> None:
     code = (
         "import sys; from pipeline.tracking.tracker import Tracker\n"
-        "t = Tracker.start('k', tags={}, params={}); t.metrics({'a': 1.0}, 0); t.finish()\n"
+        "t = Tracker.start('k', params={}); t.metrics({'a': 1.0}, 0); t.finish()\n"
         "sys.exit(int(bool({'mlflow', 'pandas', 'torch', 'polars'} & set(sys.modules))))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -90,6 +91,21 @@ def git(*arguments: str) -> str:
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     done = subprocess.run(["git", *identity, *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def test_a_full_disk_costs_the_record_and_not_the_training(tmp_path: Path) -> None:
+    """A limit on the file size stands for the full disk."""
+    code = (
+        "import resource, signal; from pipeline.tracking.tracker import Tracker\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "t = Tracker.start('k', params={})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "[t.metrics({'loss': 1.0}, step) for step in range(100)]; t.finish(); print('trained')"
+    )
+    env = {**os.environ, "MAINLINE_TRACKING": "defer"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout == "trained\n", done.stderr
+    assert done.stderr.count("warning") == 1 and "File too large" in done.stderr
 
 
 def test_provenance_names_commit_and_what_the_stage_reads(tmp_path: Path) -> None:

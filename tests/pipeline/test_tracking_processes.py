@@ -29,7 +29,7 @@ import sys, time
 from pipeline.tracking import tracker as tracking
 key, mode = sys.argv[1:3]
 tracking.PATIENCE = 200.0  # a busy machine
-tracker = tracking.Tracker.start(key, tags={}, params={"lr": 0.1}, resume=mode == "resume")
+tracker = tracking.Tracker.start(key, params={"lr": 0.1}, resume=mode == "resume")
 first = 3 if mode == "resume" else 0
 for step in range(first, first + 3):
     tracker.metrics({"loss": 1 / (step + 1)}, step)

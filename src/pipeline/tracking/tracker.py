@@ -38,31 +38,30 @@ class Tracker:
     """One run, or one stage's share of a run; see `start` and `attach`. Every method returns at once,
     but for `finish`, which waits a bounded time. None raises because of MLflow."""
 
-    def __init__(self, root: Path = paths.SPOOL, *, sample: bool = False) -> None:
-        self._writer = Writer(root)
+    def __init__(self, *, sample: bool = False) -> None:
+        self._writer = Writer(paths.SPOOL)
+        self._full = False
         self._done = threading.Event()
         self._delivery: subprocess.Popen[bytes] | None = None
         self._sampler = threading.Thread(target=self._sample, daemon=True) if sample else None
 
     @classmethod
-    def start(
-        cls, key: str, *, tags: Mapping[str, str], params: Mapping[str, Any], resume: bool = False
-    ) -> Self:
+    def start(cls, key: str, *, params: Mapping[str, Any], resume: bool = False) -> Self:
         """Begin the run of `key`, a fingerprint of what is trained; nested `params` are joined with dots.
 
         `resume`: go on with the latest run of that key that did not finish, if there is one.
         """
         tracker = cls(sample=True)
-        tracker._writer.append("start", key=key, resume=resume)
-        tracker._writer.append("params", values=flatten(params))
-        tracker.tags({**provenance("train"), **tags})
+        tracker._say("start", key=key, resume=resume)
+        tracker._say("params", values=flatten(params))
+        tracker.tags(provenance("train"))
         return tracker._go()
 
     @classmethod
     def attach(cls, model_sha256: str) -> Self:
         """Add to the run tagged `model.sha256` (training tags it); a new run when MLflow knows none."""
         tracker = cls()
-        tracker._writer.append("attach", model=model_sha256)
+        tracker._say("attach", model=model_sha256)
         return tracker._go()
 
     def _go(self) -> Self:
@@ -76,35 +75,46 @@ class Tracker:
             )
         return self
 
+    def _say(self, kind: str, file: Path | None = None, **content: Any) -> None:
+        """Spool one event, with a copy of `file`. A full disk costs the run its record, not the training."""
+        if self._full:
+            return
+        try:
+            if file is not None:
+                content["file"] = self._writer.keep(file)
+            self._writer.append(kind, **content)
+        except OSError as error:
+            self._full = True
+            reason = error.strerror or error
+            print(f"warning: MLflow's record of this run ends here: {reason}", file=sys.stderr, flush=True)
+
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log numbers; they reach MLflow in batches. A null is left out."""
         known = {name: float(value) for name, value in values.items() if value is not None}
-        self._writer.append("metrics", values=known, step=step)
+        self._say("metrics", values=known, step=step)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags, e.g. `{"model.sha256": ...}`, by which `attach` finds the run."""
-        self._writer.append("tags", values={name: str(value) for name, value in values.items()})
+        self._say("tags", values={name: str(value) for name, value in values.items()})
 
     def dataset(self, name: str, digest: str, rows: int) -> None:
         """Log a data set as an input of the run. MLflow keeps 36 characters of the digest."""
-        self._writer.append("dataset", name=name, digest=digest[:36], rows=rows)
+        self._say("dataset", name=name, digest=digest[:36], rows=rows)
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Log a file (or a folder) under `folder` of the run's artifacts, as it is now."""
-        self._writer.append("artifact", file=self._writer.keep(path), folder=folder)
+        self._say("artifact", file=path, folder=folder)
 
     def onnx_model(self, path: Path, inputs: Sequence[tuple[str, str]], outputs: Sequence[str]) -> None:
         """Log an ONNX file as an MLflow model with signature; `inputs` are (name, "string" or "float")."""
-        self._writer.append(
-            "onnx_model", file=self._writer.keep(path), inputs=list(inputs), outputs=list(outputs)
-        )
+        self._say("onnx_model", file=path, inputs=list(inputs), outputs=list(outputs))
 
     def finish(self, status: Status = "FINISHED") -> None:
         """Say how it ended and wait a bounded time for MLflow. Calling it again does nothing."""
         if self._done.is_set():
             return
         self._done.set()
-        self._writer.append("finish", status=status)
+        self._say("finish", status=status)
         self._writer.close()
         if self._delivery:
             self._await(self._delivery, KILLED_PATIENCE if status == "KILLED" else PATIENCE)
