@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from pipeline import determinism
 
 determinism.pin()
+if "--mkl" in sys.argv:  # another mode of MKL, with other bytes: what the pin costs
+    os.environ["MKL_CBWR"] = sys.argv[sys.argv.index("--mkl") + 1]
 
 import torch  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402

@@ -1,8 +1,15 @@
-"""Print one digest of a few training steps, a solver and a sum, under the pins: run natively and emulated."""
+"""Print one digest of a few training steps, a solver and a sum, under the pins: run natively and emulated.
+
+An argument replaces MKL's mode, e.g. AVX2.
+"""
+
+import os
+import sys
 
 from pipeline import determinism
 
 determinism.pin()
+os.environ["MKL_CBWR"] = sys.argv[1] if len(sys.argv) > 1 else os.environ["MKL_CBWR"]
 
 import hashlib  # noqa: E402
 
