@@ -26,7 +26,8 @@ def fork(name: str, into: Path) -> Path:
     for module in (root / "src/usecase").glob("*.py"):
         module.unlink()
     ours = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(USECASES / name, root / "src/usecase", ignore=ours, dirs_exist_ok=True)
+    for part in ("plain", name):  # the network and the features are the same for both
+        shutil.copytree(USECASES / part, root / "src/usecase", ignore=ours, dirs_exist_ok=True)
     shutil.move(root / "src/usecase/params.yaml", root / "params.yaml")
     clones.commit(root, f"the use case is {name}")
     return root
