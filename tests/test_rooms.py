@@ -19,7 +19,7 @@ MODULES = sorted(
 # Lower layers never import higher ones; modules of one layer may.
 LAYERS = {
     "errors": 0, "schema": 0,
-    "settings": 1, "records": 1,
+    "settings": 1, "records": 1, "profile": 1, "review": 1, "policy": 1, "tags": 1,
     "summary": 2, "reproduction": 2,
     "git": 3, "storage": 3,
     "verbs": 4, "cli": 4,

@@ -6,20 +6,26 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mainline import verbs
 from mainline.errors import MainlineError
+from mainline.verbs import pipeline
 
+VERBS = (pipeline,)  # in the order of the help
 DESCRIPTION = "The control plane: what is merged is what is served."
 EXIT_CODES = """\
 exit codes:
-  0  done                        15  damaged or foreign checkpoint
-  1  unforeseen crash            16  a file is not the one its record names
-  2  wrong usage                 17  two forms of the model disagree
-  11 params.yaml is wrong        18  DVC, its cache or its remote failed
-  12 the source does not answer  19  a record is missing or malformed
-  13 the data is not acceptable  20  a reproduction gave something else
-  14 training failed             21  git failed
+  0  done                        16 a file is not the one its record names
+  1  unforeseen crash            17 two forms of the model disagree
+  2  wrong usage                 18 DVC, its cache or its remote failed
+  11 params.yaml is wrong        19 a record is missing or malformed
+  12 the source does not answer  20 a reproduction gave something else
+  13 the data is not acceptable  21 git failed
+  14 training failed             22 the forge failed
+  15 damaged or foreign          23 the branch moved on meanwhile
+     checkpoint
   75 stopped by a signal, state saved; the same command goes on from there
+answers other than yes, where nothing failed:
+  30 the lock is stale           32 the gate holds: a person decides
+  31 the lock is broken          33 the gate blocks
 """
 
 
@@ -45,49 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     names = parser.add_subparsers(dest="name", metavar="VERB", required=True)
 
-    run = _verb(
-        names,
-        "run",
-        verbs.run,
-        "run what changed in the pipeline, then show the figures",
-        """\
-  mainline run                 everything that is not up to date
-  mainline run featurize       only up to that stage
-  mainline run --dry-run       which stages would run, and why
-  mainline run --json          the figures for a program""",
-    )
-    run.add_argument("stages", nargs="*", help="stages of dvc.yaml (default: all)")
-    run.add_argument("--dry-run", action="store_true", help="say what would run; change nothing")
-
-    again = _verb(
-        names,
-        "reproduce",
-        verbs.reproduce,
-        "train again from an empty cache and compare",
-        """\
-  mainline reproduce           clone HEAD, run everything, compare with dvc.lock
-  mainline reproduce --keep    leave the clone to look at""",
-    )
-    again.add_argument("--keep", action="store_true", help="do not remove the clone")
-    return parser
-
-
-def _verb(
-    names: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    function: verbs.Verb,
-    text: str,
-    examples: str,
-) -> argparse.ArgumentParser:
-    parser = names.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
-    parser.set_defaults(verb=function)
+    for module in VERBS:
+        module.register(names)
     return parser
 
 

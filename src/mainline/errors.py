@@ -6,7 +6,17 @@ nobody foresaw and 2 to wrong usage, as Python and argparse have it.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import ClassVar
+
+
+class Answer(IntEnum):
+    """Exit codes of verbs that ask a question and got an answer other than yes; nothing failed."""
+
+    STALE = 30
+    BROKEN = 31
+    HOLD = 32
+    BLOCK = 33
 
 
 class MainlineError(Exception):
@@ -99,6 +109,18 @@ class GitError(MainlineError):
     """git refused or failed."""
 
     exit_code = 21
+
+
+class ForgeError(MainlineError):
+    """The forge (GitHub) refused, failed, or could not be reached."""
+
+    exit_code = 22
+
+
+class SupersededError(MainlineError):
+    """The branch moved on while we worked: the newer commit's run does the rest."""
+
+    exit_code = 23
 
 
 class Interrupted(MainlineError):

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mainline.errors import ConfigError
 
 PARAMS = Path("params.yaml")
+# Sections of the control plane: never parameters of a stage, so that no change of a gate trains anything.
+CONTROL = ("gate", "release", "monitor")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -48,15 +48,23 @@ class Dvc:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def reproduce(
-        self, targets: list[str], on_line: Callable[[str], None], *, force: bool = False
+        self,
+        targets: list[str],
+        on_line: Callable[[str], None],
+        *,
+        force: bool = False,
+        pull: bool = False,
     ) -> Outcome:
-        """Run `dvc repro`, passing each line worth reading to `on_line` as it comes; `force`: every stage.
+        """Run `dvc repro`, passing each line worth reading to `on_line` as it comes.
+
+        `force`: every stage. `pull`: fetch what changed stages need, and do without the rest.
 
         SIGTERM and Ctrl-C reach the running stage, which saves its state; we wait for it.
         Never raises for a failed stage: that is `failed`. Raises StorageError when DVC itself failed.
         """
         result = Outcome()
-        process = self._start(["repro", *(["--force"] if force else []), *targets])
+        flags = [*(["--force"] if force else []), *(["--pull", "--allow-missing"] if pull else [])]
+        process = self._start(["repro", *flags, *targets])
         with _forwarding(process) as forwarded:
             for line in _lines(process):
                 _interpret(line, result, on_line)

@@ -19,9 +19,11 @@ STAGES = {
     "ingest": "read the source up to data.as_of, one Parquet file a month",
     "validate": "hold every batch against the use case's expectations (--features: the feature table)",
     "featurize": "build the time-ordered train, validation and test sets",
+    "profile": "sketch the raw and the modelling tables, so that two commits' data can be compared",
     "train": "fit the torch model, on a GPU if there is one",
     "evaluate": "figures with intervals, baselines, slices and plots on the test window",
     "export": "ONNX, manifest and model card",
+    "compare": "the candidate beside the model in .mainline/champion, on the same rows (not a DVC stage)",
     "walkforward": "the model against the baselines, month after month (not a DVC stage)",
 }
 FEATURES_TOO = ["validate", "--features"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mainline.settings import PARAMS, Month, Section, parse, read
+from mainline.settings import CONTROL, PARAMS, Month, Section, parse, read
 from usecase.params import Featurize, Model
 
 Count = Annotated[int, Field(ge=1)]
@@ -79,7 +79,7 @@ class Export(Section):
 
 
 class Params(Section):
-    """The whole file."""
+    """The whole file, but for the sections of the control plane."""
 
     data: Data
     ingest: Ingest
@@ -92,4 +92,4 @@ class Params(Section):
 
 def load() -> Params:
     """Read and check `params.yaml`. Raises ConfigError naming every wrong key."""
-    return parse(read(PARAMS), Params)
+    return parse({name: value for name, value in read(PARAMS).items() if name not in CONTROL}, Params)

@@ -16,6 +16,7 @@ TRAINING = REPORTS / "training.json"
 METRICS = REPORTS / "metrics.json"
 PREDICTIONS = REPORTS / "predictions.parquet"
 PLOTS = REPORTS / "plots"
+PROFILE = REPORTS / "profile.json"
 WALKFORWARD = REPORTS / "walkforward.json"
 
 MODELS = Path("models")

@@ -21,7 +21,9 @@ def test_every_error_has_an_exit_code_of_its_own_that_the_help_names() -> None:
     assert len(set(numbers)) == len(numbers)
     assert not set(numbers) & {0, 1, 2}
     named = {int(word) for word in cli.EXIT_CODES.split() if word.isdigit()}
-    assert set(numbers) - {errors.MainlineError.exit_code} == named - {0, 1, 2}
+    answers = {int(answer) for answer in errors.Answer}
+    assert not answers & set(numbers)
+    assert (set(numbers) | answers) - {errors.MainlineError.exit_code} == named - {0, 1, 2}
 
 
 def test_an_error_says_what_why_and_what_to_do() -> None:

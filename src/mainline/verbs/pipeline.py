@@ -20,9 +20,10 @@ from mainline import reproduction, summary
 from mainline.errors import Interrupted, ReproductionError
 from mainline.git import Git
 from mainline.records import Metrics, Training
+from mainline.review import Run
 from mainline.storage import Dvc, Outcome
+from mainline.verbs import parsing
 
-Verb = Callable[[argparse.Namespace], int]
 STAGES = Path(".mainline/stages")
 LAST_RUN = Path(".mainline/mlflow/last_run.json")
 PLACES = {
@@ -34,6 +35,36 @@ PLACES = {
 }
 
 
+def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
+    """`mainline run` and `mainline reproduce`."""
+    go = parsing.add(
+        names,
+        "run",
+        run,
+        "run what changed in the pipeline, then show the figures",
+        """\
+  mainline run                 everything that is not up to date
+  mainline run featurize       only up to that stage
+  mainline run --dry-run       which stages would run, and why
+  mainline run --pull          fetch from the remote what the changed stages need, and nothing else
+  mainline run --json          the figures for a program""",
+    )
+    go.add_argument("stages", nargs="*", help="stages of dvc.yaml (default: all)")
+    go.add_argument("--dry-run", action="store_true", help="say what would run; change nothing")
+    go.add_argument("--pull", action="store_true", help="fetch missing data, and only what is needed")
+
+    again = parsing.add(
+        names,
+        "reproduce",
+        reproduce,
+        "train again from an empty cache and compare",
+        """\
+  mainline reproduce           clone HEAD, run everything, compare with dvc.lock
+  mainline reproduce --keep    leave the clone to look at""",
+    )
+    again.add_argument("--keep", action="store_true", help="do not remove the clone")
+
+
 def run(options: argparse.Namespace) -> int:
     """Run what is not up to date and show the figures; `--dry-run` only says what would run."""
     dvc = Dvc()
@@ -41,10 +72,16 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _show_plan(dvc.status(), as_json=options.json)
     started = time.perf_counter()
-    result = dvc.reproduce(options.stages, _printer(as_json=options.json))
+    result = dvc.reproduce(options.stages, _printer(as_json=options.json), pull=options.pull)
     if result.failed is not None:
         return _failed(result.failed)
     seconds = {name: _note(name)["seconds"] for name in result.ran if _note(name)}
+    Run(
+        ran=result.ran,
+        cached=result.cached,
+        unchanged=result.unchanged,
+        seconds={name: values["total"] for name, values in seconds.items()},
+    ).write(Run.location)
     if options.json:
         print(json.dumps(_outcome(result, seconds)))
         return 0

@@ -1,0 +1,145 @@
+"""The records of a pull request's review: what each verb found, for the verb after it and for the report.
+
+They depend on the champion and the remote, so they are no outputs of the pipeline, and Git ignores them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from mainline.records import Figure, Part, Record
+from mainline.schema import Task
+
+REVIEW = Path(".mainline/review")
+
+
+class StaleStage(Part):
+    """A stage that would run again, and because of what, in words."""
+
+    stage: str
+    reasons: list[str]
+
+
+class MissingObject(Part):
+    """An object that dvc.lock names and the remote does not have. `path`: the output it belongs to."""
+
+    path: str
+    md5: str
+
+
+class LockState(Record):
+    """What `mainline lock` found."""
+
+    location = REVIEW / "lock.json"
+    version: Literal[1] = 1
+    state: Literal["current", "stale", "broken"]
+    commit: str
+    remote: str | None
+    objects: int
+    stale: list[StaleStage] = []
+    missing: list[MissingObject] = []
+    problem: str = ""
+
+
+class Run(Record):
+    """What `mainline run` did with the stages; seconds of those that ran."""
+
+    location = REVIEW / "run.json"
+    version: Literal[1] = 1
+    ran: list[str]
+    cached: list[str]
+    unchanged: list[str]
+    seconds: dict[str, float]
+
+
+class SliceChange(Part):
+    """One slice on the same rows: the deciding figure of both models, candidate minus champion."""
+
+    column: str
+    value: str
+    rows: int
+    champion: float | None
+    candidate: float | None
+    difference: Figure
+
+
+class Latency(Part):
+    """Milliseconds of one row through ONNX Runtime on one thread."""
+
+    median_ms: float
+    p95_ms: float
+
+
+class Comparison(Record):
+    """What `python -m pipeline compare` found: both models on the candidate's test rows.
+
+    `champion`, `differences` (candidate minus champion, on the same resamples of whole blocks) and `slices`
+    are empty when there is no champion or it cannot read the rows; `unreadable` then says why.
+    """
+
+    location = REVIEW / "comparison.json"
+    version: Literal[1] = 1
+    task: Task
+    rows: int
+    blocks: int
+    resamples: int
+    confidence: float
+    candidate: dict[str, Figure]
+    champion: dict[str, Figure] = {}
+    differences: dict[str, Figure] = {}
+    slices: list[SliceChange] = []
+    latency: dict[Literal["candidate", "champion"], Latency] = {}
+    unreadable: str = ""
+
+
+class Rule(Part):
+    """One rule of the gate: what was seen, the limit, and what follows."""
+
+    name: str
+    outcome: Literal["promote", "hold", "block"]
+    observed: float | None
+    limit: float | None
+    text: str
+
+
+class Change(Part):
+    """A parameter before and after, as JSON text; null where it does not exist."""
+
+    key: str
+    before: str | None
+    after: str | None
+
+
+class Champion(Part):
+    """The model that the candidate is compared with. `name`: the tag or branch it was found by."""
+
+    kind: Literal["production", "main", "baselines"]
+    name: str
+    commit: str | None
+    model_md5: str | None
+
+
+class Gate(Record):
+    """What `mainline gate` decided, and every number it used.
+
+    `basis`: the candidate's test rows; the figures each model recorded on its own test rows; the same model
+    to the byte (nothing to compare); or the baselines. `changes`: of gate and monitor against the champion's
+    branch. `accepted`: a person accepted a hold.
+    """
+
+    location = Path("reports/gate.json")
+    version: Literal[1] = 1
+    verdict: Literal["promote", "hold", "block"]
+    reason: str
+    rules: list[Rule]
+    basis: Literal["same rows", "recorded figures", "same model", "baselines"]
+    commit: str
+    lock_sha256: str
+    model_md5: str
+    champion: Champion
+    comparison: Comparison | None
+    policy: dict[str, Any]
+    changes: list[Change] = []
+    warnings: list[str] = []
+    accepted: bool = False
