@@ -65,6 +65,7 @@ def run(subjects: Sequence[Subject], record: Path, site: Path, sample_rows: int)
         _tell(batch)
         found.append(batch)
         pages[datadocs.location(batch.table, batch.month)] = page
+    memory.prune()
     result = Validation(status=_worst([batch.status for batch in found]), batches=found)
     result.write(record)
     index = datadocs.publish(pages, site, found)

@@ -10,13 +10,19 @@ import pytest
 import yaml
 
 from mainline.errors import ConfigError
-from mainline.settings import parse, read
+from mainline.settings import CONTROL, PARAMS, parse
+from mainline.settings import read as read_all
 from pipeline.params import Params
 from tests.imports import ROOT
 
 
+def read(path: Path = ROOT / PARAMS) -> dict:
+    """The pipeline's sections of a params.yaml."""
+    return {name: section for name, section in read_all(path).items() if name not in CONTROL}
+
+
 def test_the_committed_file_is_accepted() -> None:
-    content = read(ROOT / "params.yaml")
+    content = read()
     params = parse(content, Params)
     assert params.model_dump(mode="json", by_alias=True) == content
 
@@ -28,13 +34,13 @@ def _leaves(section: dict, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]
     return found
 
 
-LEAVES = _leaves(read(ROOT / "params.yaml"))
+LEAVES = _leaves(read())
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=".".join)
 def test_each_key_is_needed_and_typed(leaf: tuple[str, ...]) -> None:
     for value in (None, {"not": "this"}):  # missing, then of another type
-        content = read(ROOT / "params.yaml")
+        content = read()
         section = content
         for key in leaf[:-1]:
             section = section[key]
@@ -49,7 +55,7 @@ def test_each_key_is_needed_and_typed(leaf: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("section", [*{leaf[0] for leaf in LEAVES}, None])
 def test_an_unknown_key_is_named(section: str | None) -> None:
-    content = read(ROOT / "params.yaml")
+    content = read()
     (content[section] if section else content)["leraning_rate"] = 1
     with pytest.raises(
         ConfigError, match=f"{section + '.' if section else ''}leraning_rate is not a known key"
@@ -61,12 +67,12 @@ def test_dvc_watches_every_section() -> None:
     """A parameter that no stage names would change nothing and mislead."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     watched = {p.split(".")[0] for stage in stages.values() for p in stage["params"] if isinstance(p, str)}
-    assert watched == set(read(ROOT / "params.yaml"))
+    assert watched == set(read())
 
 
 @pytest.mark.parametrize("stage", ["ingest", "featurize"])
 def test_a_stage_refuses_before_it_touches_anything(tmp_path: Path, stage: str) -> None:
-    content = read(ROOT / "params.yaml")
+    content = read()
     content["train"]["lr"] = "fast"  # not even this stage's own section
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     done = subprocess.run(

@@ -1,12 +1,13 @@
 """What is remembered of batches that passed: a batch, its history and the suite are known by digest.
 
-Local and safe to delete. A damaged entry counts as none.
+Local and safe to delete. A damaged entry counts as none. The entries used last are kept, at most KEPT.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ import usecase
 from mainline.records import Batch, write_atomically
 from pipeline import paths
 
+KEPT = 1000  # about 80 kB each
 LIBRARIES = ("great-expectations", "pandas", "polars", "pyarrow")
 OWN = {
     mainline: ("records.py", "schema.py", "settings.py"),
@@ -52,8 +54,10 @@ def key(code: str, path: Path, basis: Sequence[str]) -> str:
 
 def recall(name: str) -> tuple[Batch, str] | None:
     """The batch's record and its page, or None."""
+    file = paths.VALIDATED / f"{name}.json"
     try:
-        content = json.loads((paths.VALIDATED / f"{name}.json").read_bytes())
+        content = json.loads(file.read_bytes())
+        os.utime(file)  # used just now
         return Batch.model_validate_json(json.dumps(content["batch"])), str(content["page"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return None
@@ -63,3 +67,10 @@ def keep(name: str, batch: Batch, page: str) -> None:
     """Remember a batch that passed."""
     content = {"batch": batch.model_dump(mode="json"), "page": page}
     write_atomically(paths.VALIDATED / f"{name}.json", json.dumps(content).encode())
+
+
+def prune(limit: int = KEPT) -> None:
+    """Forget what was not used for the longest time, beyond `limit` entries."""
+    found = sorted(paths.VALIDATED.glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
+    for file in found[: max(0, len(found) - limit)]:
+        file.unlink(missing_ok=True)
