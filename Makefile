@@ -28,16 +28,20 @@ setup: $(UV) ## bring the locked environment into .venv (uv itself too, if there
 	@if [ ! -x $(BIN)/mainline ]; then echo "First time: installing the locked environment (about 6 GB, torch with CUDA)"; \
 		$(UV) sync --locked --compile-bytecode; else $(UV) sync --locked --quiet; fi
 
+# emulate (a GitHub API) and the linter of the Jenkinsfile; Node itself comes with the environment
+tests/node_modules/.package-lock.json: tests/package-lock.json | setup
+	@python -m tests.servers
+
 .PHONY: run
 run: setup ## run the pipeline on the real flights and show the figures
 	@mainline run
 
 .PHONY: test
-test: setup ## the fast tests
+test: setup tests/node_modules/.package-lock.json ## the fast tests
 	@pytest -n auto --dist worksteal -m "not slow" -q
 
 .PHONY: test-all
-test-all: setup ## every test, with coverage
+test-all: setup tests/node_modules/.package-lock.json ## every test, with coverage
 	@pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered -q
 
 .PHONY: lint

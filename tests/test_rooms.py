@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from mainline import records
+from mainline.profile import Profile
 from pipeline import paths
 from tests import imports
 
@@ -20,8 +21,10 @@ MODULES = sorted(
 LAYERS = {
     "errors": 0, "schema": 0,
     "settings": 1, "records": 1, "profile": 1, "review": 1, "policy": 1, "tags": 1,
-    "summary": 2, "reproduction": 2,
-    "git": 3, "storage": 3,
+    "summary": 2, "datadiff": 2, "report": 2, "untrusted": 2, "reproduction": 2, "required": 2, "gates": 2,
+    "rules": 2, "locks": 2,
+    "git": 3, "gathered": 3, "forge": 3, "patience": 3, "cml": 3, "storage": 3, "champion": 3,
+    "exported": 3, "objects": 3, "remote": 3,
     "verbs": 4, "cli": 4,
 }  # fmt: skip
 # The vocabulary in which a use case declares itself.
@@ -76,3 +79,4 @@ def test_records_lie_where_the_pipeline_writes_them() -> None:
     assert records.Training.location == paths.TRAINING
     assert records.Metrics.location == paths.METRICS
     assert records.Manifest.location == paths.MANIFEST
+    assert Profile.location == paths.PROFILE

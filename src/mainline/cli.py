@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from mainline.errors import MainlineError
-from mainline.verbs import pipeline
+from mainline.verbs import comment, gate, lock, pipeline, push, report, required
 
-VERBS = (pipeline,)  # in the order of the help
+VERBS = (pipeline, lock, gate, push, report, comment, required)  # in the order of the help
 DESCRIPTION = "The control plane: what is merged is what is served."
 EXIT_CODES = """\
 exit codes:
@@ -31,7 +31,7 @@ answers other than yes, where nothing failed:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; see EXIT_CODES."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return int(options.verb(options))
     except MainlineError as error:
@@ -42,18 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    command = argparse.ArgumentParser(
         "mainline",
         description=DESCRIPTION,
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = parser.add_subparsers(dest="name", metavar="VERB", required=True)
-
+    names = command.add_subparsers(dest="name", metavar="VERB", required=True)
     for module in VERBS:
         module.register(names)
-    return parser
+    return command
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from mainline.errors import ConfigError
-from mainline.settings import PARAMS, Section, parse, read
+from mainline.review import Change
+from mainline.settings import CONTROL, PARAMS, Section, parse, read
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -27,7 +29,10 @@ class Release(Section):
 
 
 class GatePolicy(Section):
-    """What a candidate must hold. The first of `margins` is the deciding figure, also within slices."""
+    """What a candidate must hold. The first of `margins` is the deciding figure, also within slices.
+
+    `margins`: how much worse than the champion is as good as equal. `latency_ms`: median of one row.
+    """
 
     resamples: Annotated[int, Field(ge=100)]
     confidence: Share
@@ -38,6 +43,15 @@ class GatePolicy(Section):
     slice_rows: Annotated[int, Field(ge=1)]
     model_bytes: Annotated[int, Field(ge=1)]
     latency_ms: Annotated[float, Field(gt=0)]
+
+    @property
+    def deciding(self) -> str:
+        return next(iter(self.margins))
+
+    @property
+    def names(self) -> list[str]:
+        """Every figure that a rule needs, once."""
+        return list(dict.fromkeys((*self.margins, *self.floors, *self.ceilings)))
 
 
 class _Gate(Section):
@@ -56,6 +70,27 @@ def gate(content: dict[str, Any] | None = None) -> GatePolicy:
 def release(content: dict[str, Any] | None = None) -> Release:
     """The release section, likewise. Raises ConfigError."""
     return parse(_section("release", content), _Release).release
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """What differs in the sections of the control plane between two parameter files, key by key."""
+    old, new = (_leaves({name: one[name] for name in CONTROL if name in one}) for one in (before, after))
+    return [
+        Change(key=key, before=old.get(key), after=new.get(key))
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _leaves(value: Any, prefix: str = "") -> dict[str, str]:
+    """Each leaf as JSON text, by its full name; an empty mapping is a leaf."""
+    if isinstance(value, dict) and value:
+        found: dict[str, str] = {}
+        for key, inner in value.items():
+            found |= _leaves(inner, f"{prefix}.{key}" if prefix else str(key))
+        return found
+    # A section that is no mapping, or without keys, still shows; no sections at all show nothing.
+    return {prefix: json.dumps(value, default=str, ensure_ascii=True)} if prefix else {}
 
 
 def _section(name: str, content: dict[str, Any] | None) -> dict[str, Any]:

@@ -22,14 +22,22 @@ class StaleStage(Part):
 
 
 class MissingObject(Part):
-    """An object that dvc.lock names and the remote does not have. `path`: the output it belongs to."""
+    """An object that dvc.lock names and the remote does not have whole. `path`: the output it belongs to.
+
+    `file`: which one, inside an output that is a directory; empty for the output itself.
+    """
 
     path: str
     md5: str
+    file: str = ""
+    state: Literal["missing", "damaged"] = "missing"
 
 
 class LockState(Record):
-    """What `mainline lock` found."""
+    """What `mainline lock` found. `objects`: how many were looked for on the remote.
+
+    `unproven`: dependencies inside directories whose listings could not be read without the remote.
+    """
 
     location = REVIEW / "lock.json"
     version: Literal[1] = 1
@@ -39,6 +47,7 @@ class LockState(Record):
     objects: int
     stale: list[StaleStage] = []
     missing: list[MissingObject] = []
+    unproven: list[str] = []
     problem: str = ""
 
 
@@ -54,7 +63,10 @@ class Run(Record):
 
 
 class SliceChange(Part):
-    """One slice on the same rows: the deciding figure of both models, candidate minus champion."""
+    """One slice on the same rows: the deciding figure of both models, candidate minus champion.
+
+    The interval of `difference` is at the comparison's `slice_confidence`. `value` comes from the data.
+    """
 
     column: str
     value: str
@@ -76,6 +88,7 @@ class Comparison(Record):
 
     `champion`, `differences` (candidate minus champion, on the same resamples of whole blocks) and `slices`
     are empty when there is no champion or it cannot read the rows; `unreadable` then says why.
+    `slice_confidence`: of each slice's interval, so that all of them hold together with `confidence`.
     """
 
     location = REVIEW / "comparison.json"
@@ -85,6 +98,7 @@ class Comparison(Record):
     blocks: int
     resamples: int
     confidence: float
+    slice_confidence: float | None = None
     candidate: dict[str, Figure]
     champion: dict[str, Figure] = {}
     differences: dict[str, Figure] = {}
@@ -112,9 +126,12 @@ class Change(Part):
 
 
 class Champion(Part):
-    """The model that the candidate is compared with. `name`: the tag or branch it was found by."""
+    """The model that the candidate is compared with. `name`: the tag or branch it was found by.
 
-    kind: Literal["production", "main", "baselines"]
+    `kind`: the newest production tag; the main branch; nothing yet; or what a person named with --champion.
+    """
+
+    kind: Literal["production", "main", "baselines", "chosen"]
     name: str
     commit: str | None
     model_md5: str | None

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from mainline.errors import ConfigError, Interrupted, StorageError
+from mainline.locks import Survey
 
 RUNNING = re.compile(r"^Running stage '(.+)':$")
 UNCHANGED = re.compile(r"^Stage '(.+)' didn't change, skipping$")
@@ -109,6 +110,43 @@ class Dvc:
             raise StorageError(
                 "DVC could not tell the state of the pipeline", why=done.stderr.strip()
             ) from None
+
+    def survey(self, *, ask_remote: bool = True, seconds: float = 60) -> Survey:
+        """What the work tree and the remote hold, beside dvc.lock; changes nothing, pulls no data.
+
+        A remote that does not answer within `seconds` is the survey's problem. Raises StorageError when DVC
+        fails in a way that nobody foresaw.
+        """
+        flags = ["--seconds", str(seconds), *([] if ask_remote else ["--no-remote"])]
+        command = [sys.executable, "-m", "mainline.remote", *flags]
+        try:
+            done = subprocess.run(command, cwd=self.root, env=self._env(), capture_output=True, text=True)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; nothing was changed", remedy="run the same command again") from None
+        if done.returncode:
+            raise StorageError("DVC could not tell what the lock names", why=done.stderr.strip()[-1000:])
+        return Survey.model_validate_json(done.stdout)
+
+    def push(self, on_line: Callable[[str], None]) -> None:
+        """Send what the lock names and the run cache to the remote. DVC is content when an object is nowhere.
+
+        Raises StorageError, or Interrupted: a second try sends only what is left.
+        """
+        process = self._start(["push", "--run-cache"])
+        output = []
+        with _forwarding(process) as forwarded:
+            for line in _lines(process):
+                output.append(line)
+                on_line(f"  {line}")
+            code = process.wait()
+        if forwarded:
+            raise Interrupted("stopped while data was sent", remedy="run the same command again")
+        if code:
+            raise StorageError(
+                "DVC could not push to the remote",
+                why="\n        ".join(line for line in output[-5:] if line),
+                remedy="is it reachable and writable, with space left? What arrived stays; run this again",
+            )
 
     def lock(self) -> dict[str, Any]:
         """The content of dvc.lock. Raises StorageError when there is none or it is not YAML."""

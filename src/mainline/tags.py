@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-ASSIGNMENT = re.compile(r"^(?P<model>[a-z][a-z0-9-]*)#(?P<stage>[a-z][a-z0-9-]*)#(?P<number>[1-9][0-9]*)$")
+ASSIGNMENT = re.compile(r"(?P<model>[a-z][a-z0-9-]*)#(?P<stage>[a-z][a-z0-9-]*)#(?P<number>[1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,6 +26,6 @@ def newest(tags: Iterable[str], model: str, stage: str) -> Assignment | None:
     found = [
         Assignment(model, stage, int(match["number"]))
         for tag in tags
-        if (match := ASSIGNMENT.match(tag)) and (match["model"], match["stage"]) == (model, stage)
+        if (match := ASSIGNMENT.fullmatch(tag)) and (match["model"], match["stage"]) == (model, stage)
     ]
     return max(found, default=None)

@@ -99,6 +99,14 @@ def test_the_file_is_one_line_a_column_and_reads_back(tmp_path: Path) -> None:
     assert (tmp_path / "profile.json").read_bytes() == first
 
 
+def test_large_and_whole_numbers_read_back(tmp_path: Path) -> None:
+    column = profile.sketch(pl.Series([-1e300, 0.0, 12.0, 0.1, 1e15, 1.7e308]), "float64")
+    record = Profile(tables={"a": TableProfile(months={}, columns={"x": column})})
+    record.write(tmp_path / "p.json")
+    assert Profile.read(tmp_path / "p.json") == record
+    assert ",12," in (tmp_path / "p.json").read_text() and (tmp_path / "p.json").stat().st_size < 2000
+
+
 def test_an_empty_profile_is_json(tmp_path: Path) -> None:
     for tables in ({}, {"a": TableProfile(months={}, columns={})}):
         Profile(tables=tables).write(tmp_path / "p.json")

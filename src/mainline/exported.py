@@ -1,0 +1,109 @@
+"""An exported model as a commit or the work tree tells of it: its lock, and the records that the lock names.
+
+The files are read through a function, so that a commit needs no checkout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from mainline.errors import IntegrityError, StorageError
+from mainline.records import Manifest, Metrics, Record
+
+MODEL, TEST, LOCK = "models/model.onnx", "data/features/test.parquet", "dvc.lock"
+MANIFEST, METRICS = Manifest.location.as_posix(), Metrics.location.as_posix()
+
+Read = Callable[[str], bytes | None]  # of a path relative to the root; None when there is no such file
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported model as its lock and records tell it; none of its files need be here.
+
+    `files`: the records' bytes by name. A record of another version is None, and `problem` says so.
+    """
+
+    model_md5: str
+    model_bytes: int
+    test_md5: str | None
+    manifest: Manifest | None
+    metrics: Metrics | None
+    files: dict[str, bytes]
+    problem: str
+
+
+def read_exported(read: Read, where: str) -> Exported | None:
+    """What a lock says, with the records it names, each checked against its md5 there."""
+    outs, deps = _lock(read(LOCK), where)
+    model = outs.get(MODEL)
+    if model is None:
+        return None
+    files = {path: _checked(read(path), path, outs, where) for path in (MANIFEST, METRICS)}
+    manifest, first = _parsed(Manifest, files[MANIFEST], MANIFEST)
+    metrics, second = _parsed(Metrics, files[METRICS], METRICS)
+    return Exported(
+        model_md5=str(model.get("md5")),
+        model_bytes=int(model.get("size", 0)),
+        test_md5=({**deps, **outs}.get(TEST) or {}).get("md5"),
+        manifest=manifest,
+        metrics=metrics,
+        files={Path(path).name: content for path, content in files.items()},
+        problem=first or second,
+    )
+
+
+def _lock(content: bytes | None, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Outputs and dependencies by path; both empty without a lock."""
+    try:
+        loaded = yaml.safe_load(content or b"")
+        stages = {} if loaded is None else loaded.get("stages", {})
+        return tuple({item["path"]: item for stage in stages.values() for item in stage.get(kind, [])}
+                     for kind in ("outs", "deps"))  # type: ignore[return-value]  # fmt: skip
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
+        raise StorageError(
+            f"{LOCK} of {where} cannot be read",
+            why=str(error).splitlines()[0],
+            remedy="after a merge conflict take either side, then run: make run",
+        ) from None
+
+
+def _checked(content: bytes | None, path: str, outs: dict[str, Any], where: str) -> bytes:
+    if content is None or file_md5(content) != outs.get(path, {}).get("md5"):
+        what = "is missing" if content is None else f"is not the file that its {LOCK} names"
+        raise IntegrityError(
+            f"{path} of {where} {what}", remedy="commit both together, as `mainline run` left them"
+        )
+    return content
+
+
+def _parsed(kind: type[R], content: bytes, path: str) -> tuple[R | None, str]:
+    try:
+        return kind.model_validate_json(content), ""
+    except ValidationError as error:
+        first = error.errors()[0]
+        return None, f"{path} is no record that this code knows ({first['loc']}: {first['msg']})"[:300]
+
+
+def verify(path: Path, manifest: Manifest | None) -> None:
+    """Raises IntegrityError unless `path` is the file of that name in the manifest."""
+    if manifest is None or not path.is_file():
+        raise IntegrityError(f"{path} has no manifest to be checked against", remedy="do not load it")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != manifest.files.get(path.name):
+        raise IntegrityError(
+            f"{path} is not the file that its manifest names",
+            why="its sha256 differs",
+            remedy="do not load it; which commit wrote both dvc.lock and the manifest?",
+        )
+
+
+def file_md5(content: bytes) -> str:
+    """As DVC has it in its lock."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

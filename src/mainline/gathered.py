@@ -1,0 +1,193 @@
+"""Everything a report speaks of, from the work tree and from the commit it is held against."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from mainline import champion, locks, reproduction
+from mainline.errors import GitError
+from mainline.git import Git
+from mainline.profile import Profile
+from mainline.records import Features, Manifest, Metrics, Record, Training, Validation
+from mainline.report.facts import Base, Facts
+from mainline.review import Gate, LockState, Run
+from mainline.settings import PARAMS
+
+LOCK = Path("dvc.lock")
+PLOTS = Path("reports/plots")
+STAGES = Path(".mainline/stages")
+LAST_RUN = Path(".mainline/mlflow/last_run.json")
+VALIDATIONS = (Validation.location, Path("reports/validation_features.json"))
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the caller says: the base (a tag, branch or commit), the title, and where to see more."""
+
+    base: str | None = None
+    title: str = ""
+    run_url: str = ""
+    mlflow_url: str = ""
+
+
+def gather(asked: Asked, git: Git) -> Facts:
+    """Everything that is there. Raises GitError outside of a repository."""
+    commit = git("rev-parse", "HEAD")
+    problems: list[str] = []
+    gate = _record(Gate, Gate.location, problems)
+    mlflow_url, mlflow_run = _mlflow()
+    return Facts(
+        commit=commit,
+        branch=git.branch() or os.environ.get("GITHUB_HEAD_REF") or os.environ.get("CHANGE_BRANCH") or "",
+        title=asked.title,
+        base=_base(git, asked.base, gate, problems),
+        lock_sha256=hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.is_file() else None,
+        outputs=_outputs(LOCK.read_bytes() if LOCK.is_file() else None),
+        gate=gate,
+        lock=_record(LockState, LockState.location, problems),
+        run=_record(Run, Run.location, problems),
+        metrics=_record(Metrics, Metrics.location, problems),
+        training=_record(Training, Training.location, problems),
+        features=_record(Features, Features.location, problems),
+        manifest=_record(Manifest, Manifest.location, problems),
+        profile=_record(Profile, Profile.location, problems),
+        validations=tuple(v for path in VALIDATIONS if (v := _record(Validation, path, problems))),
+        params=_params(PARAMS.read_bytes() if PARAMS.is_file() else None, "the work tree", problems),
+        failed=_failed(),
+        seconds=_stage_seconds(git),
+        calibration=_calibration(PLOTS / "calibration.csv"),
+        plots=tuple(path.stem for path in sorted(PLOTS.glob("*.svg"))),
+        run_url=asked.run_url,
+        mlflow_url=asked.mlflow_url or mlflow_url,
+        mlflow_run=mlflow_run,
+        problems=tuple(problems),
+    )
+
+
+def _record(kind: type[R], path: Path, problems: list[str]) -> R | None:
+    return _parsed(kind, path.read_bytes(), str(path), problems) if path.is_file() else None
+
+
+def _parsed(kind: type[R], content: bytes, name: str, problems: list[str]) -> R | None:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        problems.append(f"{name} cannot be read as a record ({where}: {first['msg']})")
+        return None
+
+
+def _base(git: Git, chosen: str | None, gate: Gate | None, problems: list[str]) -> Base:
+    """The commit that was asked for, else the champion's, else main's."""
+    name, commit = "", None
+    if chosen:
+        name, commit = chosen, _commit(git, chosen)
+    elif gate is not None and gate.champion.commit:
+        name, commit = gate.champion.name, _commit(git, gate.champion.commit)
+    elif main := _main(git):
+        name, commit = main
+    if commit is None:
+        problems.append(f"{name or 'a main branch'} is not in this clone: nothing to show changes against")
+        return Base(name=name or "none")
+    return Base(
+        name=name,
+        commit=commit,
+        metrics=_of(git, commit, Metrics, problems),
+        profile=_of(git, commit, Profile, problems),
+        params=_params(champion.blob(git, commit, str(PARAMS)), name, problems),
+        outputs=_outputs(champion.blob(git, commit, str(LOCK))),
+    )
+
+
+def _main(git: Git) -> tuple[str, str] | None:
+    try:
+        found = champion.main_branch(git)
+    except GitError:
+        return None
+    return (found.name, found.tip) if found else None
+
+
+def _commit(git: Git, name: str) -> str | None:
+    try:
+        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    except GitError:
+        return None
+
+
+def _of(git: Git, commit: str, kind: type[R], problems: list[str]) -> R | None:
+    content = champion.blob(git, commit, str(kind.location))
+    return None if content is None else _parsed(kind, content, f"{kind.location} of {commit[:12]}", problems)
+
+
+def _params(content: bytes | None, where: str, problems: list[str]) -> Mapping[str, Any] | None:
+    try:
+        found = yaml.safe_load(content) if content is not None else None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        found = None
+    if isinstance(found, dict):
+        return found
+    problems.append(f"params.yaml of {where} is missing or cannot be read")
+    return None
+
+
+def _outputs(content: bytes | None) -> dict[str, str]:
+    """md5 by path of a lock; empty when it cannot be read, which `mainline lock` tells."""
+    try:
+        return reproduction.outputs(yaml.safe_load(content or b"{}"))
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+        return {}
+
+
+def _failed() -> dict[str, int]:
+    """Stages whose last run stopped, the latest first."""
+    found = {}
+    for path in sorted(STAGES.glob("*.json"), key=lambda path: -path.stat().st_mtime):
+        try:
+            code = int(json.loads(path.read_text())["exit_code"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if code:
+            found[path.stem] = code
+    return found
+
+
+def _stage_seconds(git: Git) -> dict[str, float]:
+    try:
+        return locks.stage_seconds(git("log", "-1", "--format=%B", "--", str(LOCK)))
+    except GitError:
+        return {}
+
+
+def _calibration(path: Path) -> tuple[tuple[float, float], ...]:
+    """Predicted and observed share of each bin; empty without the plot's data."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            found = [(float(row["predicted"]), float(row["observed"])) for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return ()
+    return tuple(point for point in found if all(map(math.isfinite, point)))
+
+
+def _mlflow() -> tuple[str, str]:
+    """The last run's address, or its id where MLflow is a local file."""
+    try:
+        last = json.loads(LAST_RUN.read_text())
+        server = re.sub(r"//[^/@]*@", "//", last["tracking_uri"])  # without name and password
+        place = f"#/experiments/{last['experiment_id']}/runs/{last['run_id']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", ""
+    return (f"{server}/{place}", "") if server.startswith("http") else ("", f"make mlflow, then {place}")

@@ -1,0 +1,212 @@
+"""The first line, and what must be read before the rest: the verdict, what to do, and who moved the gate."""
+
+from __future__ import annotations
+
+from mainline.errors import (
+    DataError,
+    Interrupted,
+    MainlineError,
+    ParityError,
+    SourceError,
+    StorageError,
+    TrainingError,
+)
+from mainline.records import Check
+from mainline.report.blocks import Alert, Block, Code, Headline, Section, Strong, Text
+from mainline.report.facts import Facts
+from mainline.report.parameters import control_changes
+from mainline.review import Gate, LockState
+
+GOOD, UNSURE, BAD = "✅", "⚠", "⛔"
+ACCEPT = "accept-hold"  # the label by which a person accepts
+# Of a stage: its exit code in words.
+CODES: dict[int, str] = {
+    kind.exit_code: words
+    for kind, words in (
+        (DataError, "the data is not acceptable"),
+        (SourceError, "the source does not answer"),
+        (TrainingError, "training gave no usable model"),
+        (ParityError, "the exported model is not the trained one"),
+        (StorageError, "DVC, its cache or its remote failed"),
+        (Interrupted, "stopped by a signal, its state is saved"),
+        (MainlineError, "an error of its own"),
+    )
+}
+
+
+def headline(facts: Facts) -> Headline:
+    """The first thing that went wrong on the way, else the gate's verdict with the number that decided."""
+    if critical := failures(facts):
+        told = f"{plural(len(critical), 'critical expectation')} broken, first {_first(critical[0])}"
+        return Headline(BAD, "Data validation failed", told, "bad")
+    if facts.failed and not _settled(facts):
+        stage, code = next(iter(facts.failed.items()))
+        words = CODES.get(code, "it crashed")
+        return Headline(BAD, "The pipeline failed", f"stage {stage}, exit code {code}: {words}", "bad")
+    lock = facts.lock_here
+    if lock is not None and lock.state != "current" and not _ran_since(facts):
+        return _lock(lock)
+    if facts.verdict is not None:
+        return _gate(facts.verdict)
+    if facts.gate is not None:
+        return Headline(UNSURE, "No verdict", "the gate judged another dvc.lock than this one", "unsure")
+    return Headline(
+        UNSURE, "No verdict", "the gate has left no record: it did not run, or it crashed", "unsure"
+    )
+
+
+def top(facts: Facts) -> Section:
+    """Below the first line: changes of the policy, then what a person can do. Never left out."""
+    blocks: list[Block] = []
+    if changes := control_changes(facts):
+        lead: Text = (
+            Strong("This pull request changes the policy that judges it"),
+            " or the release (before → after):",
+        )
+        items = tuple(
+            (Code(c.key), ": ", Code(_value(c.before)), " → ", Code(_value(c.after))) for c in changes
+        )
+        blocks.append(Alert("WARNING", (lead, *items)))
+    if todo := _todo(facts):
+        blocks.append(Alert("NOTE", todo))
+    return Section("", 100, tuple(blocks))
+
+
+def failures(facts: Facts) -> list[Check]:
+    """Every critical expectation that does not hold."""
+    return [
+        check
+        for record in facts.validations
+        if record.status == "failed"
+        for batch in record.batches
+        for check in batch.failures
+        if check.severity == "critical"
+    ]
+
+
+def _gate(gate: Gate) -> Headline:
+    reason = gate.reason or "no reason was recorded"
+    if not any(character.isdigit() for character in reason):
+        deciding = next((rule for rule in gate.rules if rule.outcome == gate.verdict), None)
+        if deciding is not None and deciding.observed is not None:
+            limit = "" if deciding.limit is None else f", limit {deciding.limit:.6g}"
+            reason = f"{reason} ({deciding.name} {deciding.observed:.6g}{limit})"
+    if gate.verdict == "promote":
+        return Headline(GOOD, "Promote", reason, "good")
+    if gate.verdict == "hold":
+        accepted = gate.accepted
+        return Headline(
+            GOOD if accepted else UNSURE,
+            "Held, accepted by a person" if accepted else "Hold",
+            reason,
+            "good" if accepted else "unsure",
+        )
+    return Headline(BAD, "Block", reason, "bad")
+
+
+def _lock(lock: LockState) -> Headline:
+    if lock.state == "stale":
+        stages = ", ".join(stage.stage for stage in lock.stale[:8])
+        what = f"{plural(len(lock.stale), 'stage')} must run again: {stages}"
+        return Headline(UNSURE, "The lock is stale", what if lock.stale else lock.problem, "unsure")
+    missing = f"{plural(len(lock.missing), 'object')} missing or damaged on the remote"
+    if lock.missing:
+        missing += f", first {lock.missing[0].path}"
+    return Headline(BAD, "The lock is broken", lock.problem or missing, "bad")
+
+
+def _todo(facts: Facts) -> tuple[Text, ...]:
+    """What helps, by what stands in the first line."""
+    word = headline(facts).word
+    lock = facts.lock_here
+    if word == "Data validation failed":
+        return (
+            (
+                "Correct the source, or the expectation if the data is right, then run ",
+                Code("mainline run"),
+                ".",
+            ),
+        )
+    if word == "The pipeline failed":
+        return (("Its message is in the job's log; the same command here is ", Code("mainline run"), "."),)
+    if word == "The lock is stale":
+        reasons = tuple(
+            (Code(stage.stage), ": ", "; ".join(stage.reasons) or "no reason was recorded")
+            for stage in (lock.stale if lock else [])
+        )
+        run: Text = (
+            "Run ",
+            Code("mainline run --pull"),
+            " and commit dvc.lock; continuous integration does so itself.",
+        )
+        return (run, *reasons)
+    if word == "The lock is broken":
+        missing: tuple[Text, ...] = tuple(
+            (
+                Code(f"{item.path}/{item.file}" if item.file else item.path),
+                f" is {item.state}, md5 ",
+                Code(item.md5),
+            )
+            for item in (lock.missing if lock else [])
+        )
+        return (("Run ", Code("mainline push"), " where the data is."), *missing)
+    if word == "Hold":
+        label, command = Code(ACCEPT), Code("mainline gate --accept-hold")
+        return (
+            ("A person decides. To accept: set the label ", label, " here, or run ", command, "."),
+            ("To be certain instead: a longer test window (data.test_months) narrows the interval.",),
+            *_besides(facts),
+        )
+    if word == "Block":
+        blocked: Text = ("This cannot be accepted by hand: the candidate must change, or main its gate.",)
+        return (blocked, *_besides(facts))
+    if word == "No verdict":
+        return (
+            (
+                "Run ",
+                Code("mainline gate"),
+                ", then ",
+                Code("mainline report"),
+                "; if it crashed, its log says why.",
+            ),
+        )
+    return ()
+
+
+def _besides(facts: Facts) -> tuple[Text, ...]:
+    """The other rules that do not promote; the first line has one."""
+    gate = facts.verdict
+    if gate is None:
+        return ()
+    others = [rule for rule in gate.rules if rule.outcome != "promote" and rule.text != gate.reason]
+    return tuple(("Also ", Strong(rule.outcome), f": {rule.text}") for rule in others)
+
+
+def _settled(facts: Facts) -> bool:
+    """A current lock, or a gate that judged this very lock, came after the failure."""
+    lock = facts.lock_here
+    if lock is None or _ran_since(facts):
+        return facts.verdict is not None
+    return lock.state == "current"
+
+
+def _ran_since(facts: Facts) -> bool:
+    """On a laptop: what was stale ran after the lock check, and the gate judged what that gave."""
+    lock, run = facts.lock_here, facts.run
+    if lock is None or lock.state != "stale" or run is None or facts.verdict is None:
+        return False
+    return {found.stage for found in lock.stale} <= {*run.ran, *run.cached}
+
+
+def _first(check: Check) -> str:
+    where = f" of {check.column}" if check.column else ""
+    return f"{check.expectation}{where}: {check.observed}"
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 stage`, `2 stages`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _value(text: str | None) -> str:
+    return "(not there)" if text is None else text

@@ -1,0 +1,105 @@
+"""`mainline lock`: does dvc.lock match the code, and is everything it names on the remote?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from mainline import locks
+from mainline.errors import Answer, ConfigError
+from mainline.git import Git
+from mainline.review import LockState, MissingObject
+from mainline.storage import Dvc
+from mainline.verbs import parsing
+
+SHOWN = 20  # missing objects; the record names all
+ANSWERS = {"current": 0, "stale": Answer.STALE, "broken": Answer.BROKEN}
+
+
+def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
+    """`mainline lock`."""
+    verb = parsing.add(
+        names,
+        "lock",
+        lock,
+        "prove that dvc.lock is current and pushed, without pulling any data",
+        """\
+  mainline lock                exit code 0: current; 30: stale; 31: broken
+  mainline lock --no-remote    only whether it is current, e.g. without the remote's keys
+  mainline lock --json         the record, which is also in .mainline/review/lock.json""",
+    )
+    verb.add_argument("--no-remote", action="store_true", help="do not ask the remote")
+    verb.add_argument(
+        "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="of the remote (default: 60)"
+    )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 3600:
+        raise ValueError(text)
+    return value
+
+
+def lock(options: argparse.Namespace) -> int:
+    """Look, judge, write the record and show it."""
+    found, _ = check(ask_remote=not options.no_remote, seconds=options.timeout)
+    found.write(LockState.location)
+    if options.json:
+        print(found.model_dump_json())
+    else:
+        show(found, asked=not options.no_remote)
+    return ANSWERS[found.state]
+
+
+def check(*, ask_remote: bool = True, seconds: float = 60) -> tuple[LockState, locks.Survey]:
+    """The judgement and what it rests on. Raises ConfigError outside of a pipeline's folder."""
+    if not Path("dvc.yaml").is_file():
+        raise ConfigError("there is no dvc.yaml here", remedy="run from the root of the repository")
+    commit = Git()("rev-parse", "HEAD")
+    seen = Dvc().survey(ask_remote=ask_remote, seconds=seconds)
+    return locks.judge(seen, commit), seen
+
+
+def show(found: LockState, *, asked: bool = True) -> None:
+    """Print it for a person."""
+    console = Console(highlight=False, soft_wrap=True)
+    colour = {"current": "green", "stale": "yellow", "broken": "red"}[found.state]
+    console.print(f"dvc.lock is [bold {colour}]{found.state}[/]", _headline(found, asked=asked))
+    if found.problem:
+        console.print(f"  {escape(found.problem)}")
+    for stage in found.stale:
+        console.print(f"  [bold]{escape(stage.stage)}[/] would run: {escape('; '.join(stage.reasons))}")
+    for item in found.missing[:SHOWN]:
+        console.print(f"  {item.state} on the remote: {escape(_named(item))}")
+    if len(found.missing) > SHOWN:
+        console.print(f"  and {len(found.missing) - SHOWN} more, in {LockState.location}")
+    for name in found.unproven:
+        console.print(f"  not proven without the remote: {escape(name)}")
+    if remedy := _remedy(found):
+        console.print(f"  do: {remedy}")
+
+
+def _headline(found: LockState, *, asked: bool) -> str:
+    if found.state != "current":
+        return ""
+    return (
+        f"and pushed: {found.objects:,} objects on {found.remote}" if asked else "(the remote was not asked)"
+    )
+
+
+def _named(item: MissingObject) -> str:
+    return f"{item.path}{'/' if item.file else ''}{item.file} ({item.md5})"
+
+
+def _remedy(found: LockState) -> str:
+    if found.state == "stale":
+        return "mainline run, or let CI do it"
+    if found.missing:
+        return "dvc push where the data is; or run the stages again: dvc repro --force, then dvc push"
+    if "merge conflict" in found.problem:
+        return "take either side of the conflict, then mainline run"
+    return ""

@@ -1,0 +1,148 @@
+"""`mainline push`: the data to the remote, then the lock to the branch: no lock names data that is nowhere.
+
+The commit is made beside HEAD and the index, and both move on only when the branch has it: a run that is
+stopped anywhere leaves the work tree as it was, and the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from mainline import locks
+from mainline.errors import ConfigError, GitError
+from mainline.git import Git, superseded
+from mainline.review import LockState, Run
+from mainline.storage import Dvc
+from mainline.verbs import lock, parsing
+
+PROTECTED = ("main", "master")
+SUBJECT_LENGTH = 72
+
+
+def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
+    """`mainline push`."""
+    verb = parsing.add(
+        names,
+        "push",
+        push,
+        "push data and run cache, prove it, then commit dvc.lock to the branch",
+        """\
+  mainline push                    to the current branch
+  mainline push --branch NAME      where HEAD is detached, as in CI
+  mainline push --dry-run          what would be committed and pushed; change nothing""",
+    )
+    verb.add_argument("--branch", metavar="NAME", help="on origin (default: the current branch)")
+    verb.add_argument(
+        "--allow-main", action="store_true", help="also to main, master or origin's default branch"
+    )
+    verb.add_argument("--dry-run", action="store_true", help="say what would be done; change nothing")
+
+
+def push(options: argparse.Namespace) -> int:
+    """Push data, prove, commit, push the commit. Returns the lock's answer when that is not current."""
+    git = Git()
+    branch = _branch(git, options.branch, allow_main=options.allow_main)
+    found, seen = lock.check(ask_remote=False)
+    if found.state != "current":
+        return _refuse(found, as_json=options.json)
+    files = _files(git, seen)
+    if not options.dry_run:
+        Dvc().push(lambda line: print(line, file=sys.stderr))
+    found, _ = lock.check()
+    found.write(LockState.location)
+    if options.dry_run:
+        return _say_plan(options, found, branch, files)
+    if found.state != "current":
+        return _refuse(found, as_json=options.json)
+    commit = _commit(git, branch, files) if files else None
+    _say(options, found, branch, files, commit)
+    return 0
+
+
+def _refuse(found: LockState, *, as_json: bool) -> int:
+    if as_json:
+        print(found.model_dump_json())
+    else:
+        lock.show(found)
+    return lock.ANSWERS[found.state]
+
+
+def _branch(git: Git, wanted: str | None, *, allow_main: bool) -> str:
+    """The branch to push to, checked before anything is sent. Raises ConfigError."""
+    branch = wanted if wanted is not None else git.branch()
+    if branch is None:
+        raise ConfigError("HEAD is on no branch", remedy="say which: mainline push --branch NAME")
+    git.check_branch(branch)
+    _, default = git.remote_tip(branch)
+    if branch in (*PROTECTED, default) and not allow_main:
+        raise ConfigError(
+            f"{branch} takes changes by pull request only",
+            remedy="push to a branch of your own; or, if you must, --allow-main",
+        )
+    return branch
+
+
+def _files(git: Git, seen: locks.Survey) -> list[str]:
+    """Of the lock and the outputs that Git keeps, those that changed. Raises GitError when others did."""
+    tracked, untracked = git.changed_paths()
+    if foreign := [path for path in tracked if not locks.of_a_run(path, seen)]:
+        raise GitError(
+            f"other files are changed too: {', '.join(map(repr, foreign[:10]))}",
+            why="the commit holds dvc.lock and the outputs that Git keeps, nothing else",
+            remedy="commit or restore them, then run this again",
+        )
+    return sorted(path for path in (*tracked, *untracked) if locks.of_a_run(path, seen))
+
+
+def _commit(git: Git, branch: str, files: list[str]) -> str:
+    """Commit the files after HEAD and move the branch there. Raises SupersededError or GitError."""
+    tree = git.tree_with(files)
+    head, (tip, _) = git("rev-parse", "HEAD"), git.remote_tip(branch)
+    if tip == head:
+        commit = git.commit_tree(tree, _message())
+        git.push_commit(commit, branch, expected=tip)
+    elif tip is not None and git.tree(tip) == tree and git("rev-parse", f"{tip}^") == head:
+        commit = tip  # an earlier run was stopped after its push
+    else:
+        raise superseded(branch)
+    if git.branch() in (branch, None):
+        git.adopt(commit, files)
+    return commit
+
+
+def _message() -> str:
+    """Subject and trailer, from what `mainline run` recorded."""
+    done = Run.read(Run.location) if Run.location.exists() else None
+    parts = []
+    if done is not None:
+        parts += [f"ran {', '.join(done.ran)}"] if done.ran else []
+        parts += [f"took {', '.join(done.cached)} from the run cache"] if done.cached else []
+    subject = f"{locks.LOCK}: {'; '.join(parts) or 'brought up to date'}"
+    if len(subject) > SUBJECT_LENGTH:
+        subject = f"{subject[: SUBJECT_LENGTH - 1]}…"
+    trailer = locks.trailer(done.seconds) if done is not None else ""
+    return f"{subject}\n\n{trailer}\n" if trailer else f"{subject}\n"
+
+
+def _say_plan(options: argparse.Namespace, found: LockState, branch: str, files: list[str]) -> int:
+    plan = {"branch": branch, "files": files, "lock": found.model_dump(mode="json")}
+    if options.json:
+        print(json.dumps(plan))
+        return 0
+    lock.show(found)
+    print(f"would push data and run cache to {found.remote or 'the remote'}")
+    print(f"would commit to {branch}: {', '.join(files) or 'nothing'}")
+    return 0
+
+
+def _say(
+    options: argparse.Namespace, found: LockState, branch: str, files: list[str], commit: str | None
+) -> None:
+    if options.json:
+        told = {"branch": branch, "commit": commit, "files": files, "objects": found.objects}
+        print(json.dumps(told))
+        return
+    print(f"{found.objects:,} objects are on {found.remote}")
+    print(f"pushed {', '.join(files)} to {branch}: {commit}" if commit else "nothing to commit")

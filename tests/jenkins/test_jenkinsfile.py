@@ -1,0 +1,270 @@
+"""The Jenkinsfile, linted and executed: `sh` really runs stand-ins of the verbs.
+
+What this cannot check, because no Jenkins is here: that the plugins are installed and take these parameters;
+the transformation to continuations (CPS); the sandbox with its list of permitted methods; how credentials are
+bound and masked; Jenkins' own validation of declarative syntax (ours knows only the words used here); that a
+stash or an artifact really travels; and Groovy 2.4, which Jenkins embeds: this is Groovy 4. (Tried by hand
+with 2.4.21: the same in every scenario.)
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.jenkins import jenkins
+from tests.jenkins.jenkins import Scenario, Told
+from tests.servers import NODE
+
+# A process of Java and one of Node; ten seconds of processor time each.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("jenkins")]
+
+HOSTILE = "x\"; touch PWNED; $(touch PWNED) `touch PWNED` ' && touch PWNED #\n--allow-main ${BUILD_URL}"
+PULL = {
+    "BRANCH_NAME": "PR-7", "CHANGE_ID": "7", "CHANGE_BRANCH": "topic", "CHANGE_TARGET": "main",
+    "BUILD_NUMBER": "41",
+}  # fmt: skip
+FORK = {**PULL, "CHANGE_FORK": "stranger"}
+STALE = {"mainline-lock": 30}
+PUSH = '.venv/bin/mainline push --branch="$CHANGE_BRANCH"'
+TRAIN = ".venv/bin/mainline run --pull"
+SCENARIOS = {
+    "documentation only": Scenario(PULL),
+    "stale": Scenario(PULL, STALE),
+    "stale, branch moved on": Scenario(PULL, {**STALE, "mainline-push": 23}),
+    "stale, push fails": Scenario(PULL, {**STALE, "mainline-push": 18}),
+    "training stopped by a person": Scenario(PULL, STALE, interrupted=TRAIN),
+    "training superseded": Scenario(PULL, STALE, interrupted=TRAIN, interruption="NOT_BUILT"),
+    "stale fork": Scenario(FORK, STALE),
+    "fork": Scenario(FORK, parameters={"STORE_READER": "keys"}),
+    "quality fails": Scenario(PULL, {"make-test": 2}),
+    "validation fails": Scenario(PULL, {"mainline-run": 13}),
+    "lock broken": Scenario(PULL, {"mainline-lock": 31}),
+    "gate blocks": Scenario(PULL, {"mainline-gate": 33}),
+    "gate holds": Scenario(PULL, {"mainline-gate": 32}),
+    "hold accepted": Scenario(PULL, parameters={"ACCEPT_HOLD": True}),
+    "gate stopped by a person": Scenario(PULL, interrupted=".venv/bin/mainline gate"),
+    "no machine": Scenario(PULL, {"make-setup": 1}),
+    "main": Scenario({"BRANCH_NAME": "main", "BUILD_NUMBER": "8"}),
+    "main, stale": Scenario({"BRANCH_NAME": "main", "BUILD_NUMBER": "8"}, STALE),
+    "other branch": Scenario({"BRANCH_NAME": "topic", "BUILD_NUMBER": "8"}),
+    "keys": Scenario(
+        PULL, STALE, {"STORE_READER": "reader", "STORE_WRITER": "writer", "MLFLOW_CREDENTIALS": "mlflow"}
+    ),
+    "hostile": Scenario(
+        {**PULL, "CHANGE_BRANCH": HOSTILE, "CHANGE_TITLE": HOSTILE, "DVC_REMOTE_URL": HOSTILE}, STALE
+    ),
+    "hostile fork": Scenario(
+        {**FORK, "CHANGE_FORK": HOSTILE, "CHANGE_BRANCH": HOSTILE, "CHANGE_TITLE": HOSTILE}
+    ),
+}
+QUALITY = ["make lint", "make test"]
+DATA = "mainline run --pull validate-features"
+REPORT = "mainline report --run-url=https://ci.test/job/7"
+COMMENT = "mainline comment --file incoming/reports/report.md --pr=7 --sha=the head"
+TOLD = [REPORT, COMMENT]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
+    yield jenkins.run(SCENARIOS, tmp_path_factory.mktemp("jenkins"))
+
+
+@pytest.mark.parametrize(
+    ("name", "result", "agents", "verbs"),
+    [
+        ("documentation only", "SUCCESS", "linux linux linux",
+         [*QUALITY, "mainline lock", DATA, "mainline gate", *TOLD]),
+        ("stale", "NOT_BUILT", "linux gpu",
+         [*QUALITY, "mainline lock", DATA, "mainline run --pull", "mainline push --branch=topic"]),
+        ("stale, branch moved on", "NOT_BUILT", "linux gpu",
+         [*QUALITY, "mainline lock", DATA, "mainline run --pull", "mainline push --branch=topic"]),
+        ("stale, push fails", "FAILURE", "linux gpu linux",
+         [*QUALITY, "mainline lock", DATA, "mainline run --pull", "mainline push --branch=topic", *TOLD]),
+        ("training superseded", "NOT_BUILT", "linux gpu", [*QUALITY, "mainline lock", DATA]),
+        ("training stopped by a person", "ABORTED", "linux gpu linux",
+         [*QUALITY, "mainline lock", DATA, *TOLD]),
+        ("quality fails", "FAILURE", "linux linux", [*QUALITY, *TOLD]),
+        ("validation fails", "FAILURE", "linux linux", [*QUALITY, "mainline lock", DATA, *TOLD]),
+        ("lock broken", "FAILURE", "linux linux", [*QUALITY, "mainline lock", *TOLD]),
+        ("gate blocks", "FAILURE", "linux linux linux",
+         [*QUALITY, "mainline lock", DATA, "mainline gate", *TOLD]),
+        ("gate holds", "FAILURE", "linux linux linux",
+         [*QUALITY, "mainline lock", DATA, "mainline gate", *TOLD]),
+        ("hold accepted", "SUCCESS", "linux linux linux",
+         [*QUALITY, "mainline lock", DATA, "mainline gate --accept-hold", *TOLD]),
+        ("gate stopped by a person", "ABORTED", "linux linux linux",
+         [*QUALITY, "mainline lock", DATA, *TOLD]),
+        ("no machine", "FAILURE", "linux", []),
+        ("main", "SUCCESS", "linux", [*QUALITY, "mainline lock"]),
+        ("main, stale", "FAILURE", "linux", [*QUALITY, "mainline lock"]),
+        ("other branch", "SUCCESS", "", []),
+    ],
+)  # fmt: skip
+def test_what_runs_where_and_how_it_ends(
+    told: dict[str, Told], name: str, result: str, agents: str, verbs: list[str]
+) -> None:
+    build = told[name]
+    assert build.verbs == verbs
+    assert " ".join(build.of("agent")) == agents
+    assert build.result == result
+
+
+def test_a_build_that_pushed_says_who_decides(told: dict[str, Told]) -> None:
+    assert told["stale"].description == "superseded by the commit it pushed"
+    assert told["stale, branch moved on"].description == "superseded: the branch moved on"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, scenario in SCENARIOS.items() if "CHANGE_FORK" in scenario.variables]
+)
+def test_the_code_of_a_fork_meets_no_gpu_no_key_and_no_token(told: dict[str, Told], name: str) -> None:
+    build = told[name]
+    assert "mainline lock --no-remote" in build.verbs
+    assert set(build.of("agent")[:-1]) == {"untrusted"}
+    assert build.of("agent")[-1] == "linux", "main's code posts"
+    *of_fork, posts = build.of("sh")
+    assert all(not event["secrets"] for event in of_fork)
+    assert "--untrusted" in posts["script"]
+    assert posts["secrets"] == ["GITHUB_ACTOR", "GITHUB_TOKEN"]
+    trusted = build.of("checkout")[-1]
+    assert trusted["branches"] == [{"name": "refs/remotes/origin/main"}]
+    assert "the revision" not in trusted["extensions"]
+
+
+def test_a_stale_fork_is_told_why_nobody_trains(told: dict[str, Told]) -> None:
+    build = told["stale fork"]
+    assert build.result == "FAILURE"
+    assert "trains only for pull requests from this repository" in str(build.stop)
+    assert build.verbs[-3:-1] == [REPORT, "mainline comment --bundle reports/fork"]
+
+
+def test_keys_are_bound_where_they_are_needed_and_nowhere_else(told: dict[str, Told]) -> None:
+    found = {event["script"]: event["secrets"] for event in told["keys"].of("sh") if event["secrets"]}
+    store = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    assert found == {
+        ".venv/bin/mainline lock": store,
+        ".venv/bin/mainline run --pull validate-features": store,
+        TRAIN: [*store, "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME"],
+        PUSH: [*store, "GIT_PASSWORD", "GIT_USERNAME"],
+    }
+
+
+@pytest.mark.parametrize("name", ["hostile", "hostile fork"])
+def test_what_outsiders_wrote_is_text(told: dict[str, Told], name: str) -> None:
+    build = told[name]
+    for event in build.of("sh"):
+        assert "PWNED" not in event["script"], "Groovy pasted a value into a script"
+    assert not list(build.root.rglob("PWNED"))
+    if name == "hostile":
+        assert ["mainline", "push", f"--branch={HOSTILE}"] in build.calls
+        assert ["dvc", "remote", "modify", "--local", "store", "url", HOSTILE] in build.calls
+
+
+def test_no_script_is_in_double_quotes() -> None:
+    assert jenkins.pasted(jenkins.JENKINSFILE.read_text()) == []
+    assert jenkins.pasted('sh "echo ${env.X}"\nsh(returnStatus: true, script: "x")\nsh \'echo "$X"\'') == [
+        'sh "echo ${env.X}"',
+        'sh(returnStatus: true, script: "x")',
+    ]
+
+
+def test_the_gate_can_see_main_and_all_tags(told: dict[str, Told]) -> None:
+    for given in told["documentation only"].of("checkout"):
+        assert {"shallow": False, "noTags": False, "reference": "", "honorRefspec": True} in given[
+            "extensions"
+        ]
+        assert "+refs/heads/main:refs/remotes/origin/main" in given["userRemoteConfigs"][0]["refspec"]
+
+
+def test_nothing_is_left_behind_and_every_record_is_kept(told: dict[str, Told]) -> None:
+    for name, build in told.items():
+        assert not build.of("left behind"), name
+        of_main = [given for given in build.of("checkout") if "the revision" not in given["extensions"]]
+        assert len(build.of("archive")) == len(build.of("agent")) - len(of_main), name
+
+
+def stopped(older: list[int], newer: int) -> bool:
+    """Jenkins' rule: a newer build that passes a milestone stops older ones whose last one is below it."""
+    return not older or older[-1] < newer
+
+
+def test_a_newer_build_stops_a_training_and_never_a_push(told: dict[str, Told]) -> None:
+    events = told["stale"].events
+    push = next(
+        i for i, event in enumerate(events) if event["kind"] == "sh" and event["what"]["script"] == PUSH
+    )
+    train = next(
+        i for i, event in enumerate(events) if event["kind"] == "sh" and event["what"]["script"] == TRAIN
+    )
+
+    def passed(before: int) -> list[int]:
+        return [event["what"] for event in events[:before] if event["kind"] == "milestone"]
+
+    newer = passed(train)[0] + 1
+    assert stopped(passed(train), newer)
+    assert not stopped(passed(push), newer)
+    assert told["main"].of("milestone") == [], "what is merged is always looked at to the end"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("beforeAgent true\n                changeRequest()\n                expression { !env.CHANGE_FORK }",
+         "changeRequest()\n                expression { !env.CHANGE_FORK }"),
+        ("expression { !env.CHANGE_FORK }\n                environment", "environment"),
+    ],
+)  # fmt: skip
+def test_these_tests_see_a_fork_on_the_gpu(tmp_path: Path, before: str, after: str) -> None:
+    text = jenkins.JENKINSFILE.read_text()
+    assert before in text
+    (tmp_path / "Jenkinsfile").write_text(
+        text.replace(before, after).replace("error 'dvc.lock is stale", "echo '")
+    )
+    with pytest.raises(AssertionError):
+        found = jenkins.run({"fork": SCENARIOS["stale fork"]}, tmp_path, tmp_path / "Jenkinsfile")
+        assert "gpu" not in found["fork"].of("agent")
+
+
+@pytest.mark.parametrize("typo", ["stagez {", "unsuccessfull {", "sh(returnCode: true, script: 'x'"])
+def test_a_word_that_jenkins_does_not_know_is_found(tmp_path: Path, typo: str) -> None:
+    right = {"stagez {": "stages {", "unsuccessfull {": "unsuccessful {"}.get(typo, "sh(returnStatus: true")
+    (tmp_path / "Jenkinsfile").write_text(
+        jenkins.JENKINSFILE.read_text().replace(right, typo.split(", script")[0])
+    )
+    with pytest.raises(AssertionError):
+        jenkins.run({"one": SCENARIOS["stale"]}, tmp_path, tmp_path / "Jenkinsfile")
+
+
+def test_the_linter_is_content() -> None:
+    program = [str(NODE), str(jenkins.LINTER / "lib" / "index.js"), "--noserver"]
+    done = subprocess.run(
+        [*program, "--javaexecutable", jenkins.java(), "--config", str(jenkins.HERE), "--failon", "info",
+         "--output", "json", str(jenkins.JENKINSFILE)],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["summary"]["totalFilesLinted"] == 1
+    problems = [error for file in found["files"].values() for error in file["errors"]]
+    assert problems == []
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_stand_ins_are_no_more_than_the_verbs() -> None:
+    """A flag that a verb does not have would pass here, as the stand-ins take any."""
+    asked = {
+        "lock": ["--no-remote"], "run": ["--pull"], "push": ["--branch"], "gate": ["--accept-hold"],
+        "report": ["--run-url"], "comment": ["--file", "--bundle", "--untrusted", "--pr", "--sha"],
+    }  # fmt: skip
+    for verb, flags in asked.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "mainline.cli", verb, "--help"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"mainline {verb}: {done.stderr}"
+        for flag in flags:
+            assert flag in done.stdout, f"mainline {verb} has no {flag}"

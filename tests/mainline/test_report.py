@@ -1,0 +1,294 @@
+"""What the comment says, in which order, and that it says it whatever is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from mainline.records import Figure
+from mainline.report import markdown, page, parameters, sections
+from mainline.report.blocks import Bullets, Code, Details, Document, Headline, Link, Paragraph, Section, Table
+from mainline.report.facts import Base, Facts
+from mainline.review import Champion, Change, MissingObject, Rule, StaleStage
+from mainline.summary import HEADLINES
+from tests.mainline import reporting
+
+GOLDEN = Path(__file__).parent / "golden" / "report.md"
+NOTHING = Facts(commit=reporting.COMMIT, base=Base(name="none"))
+
+
+def text(facts: Facts) -> str:
+    return markdown.render(sections.build(facts))
+
+
+def first(facts: Facts) -> str:
+    return text(facts).splitlines()[0]
+
+
+def test_the_whole_report_word_for_word() -> None:
+    """After a change of wording: write the new text to the file, and look at the difference in review."""
+    assert text(reporting.facts()) == GOLDEN.read_text()
+
+
+HOLD = reporting.gate(verdict="hold", reason="cannot tell: log loss +0.0010 [−0.0014, +0.0034]")
+BLOCKED = Rule(name="floor", outcome="block", observed=0.5, limit=0.65, text="ROC-AUC 0.5000, floor 0.6500")
+BROKEN = MissingObject(path="data/raw", md5="f" * 32, file="flights/month=2013-01.parquet")
+CASES = {
+    "promote": ({}, "✅ Promote: log loss −0.0100 [−0.0150, −0.0050]"),
+    "hold": ({"gate": HOLD}, "⚠ Hold: cannot tell: log loss +0.0010"),
+    "accepted": (
+        {"gate": HOLD.model_copy(update={"accepted": True})},
+        "✅ Held, accepted by a person: cannot",
+    ),
+    "block": (
+        {"gate": reporting.gate(verdict="block", reason="certainly worse: 3")},
+        "⛔ Block: certainly worse",
+    ),
+    "no number": (
+        {"gate": reporting.gate(verdict="block", reason="too low", rules=[BLOCKED])},
+        "⛔ Block: too low (floor 0.5, limit 0.65)",
+    ),
+    "stale": (
+        {"gate": None, "lock": reporting.stale()},
+        "⚠ The lock is stale: 1 stage must run again: train",
+    ),
+    "stale beats promote": ({"lock": reporting.stale()}, "⚠ The lock is stale"),
+    "stale before, ran since": (
+        {"lock": reporting.stale(), "run": reporting.facts().run},
+        "✅ Promote",
+    ),
+    "stale at another commit": ({"lock": reporting.stale(commit="e" * 40)}, "✅ Promote"),
+    "broken": (
+        {"lock": reporting.stale(state="broken", stale=[], missing=[BROKEN])},
+        "⛔ The lock is broken: 1 object missing or damaged on the remote, first data/raw",
+    ),
+    "broken for a reason": (
+        {"lock": reporting.stale(state="broken", problem="no remote is configured")},
+        "⛔ The lock is broken: no remote is configured",
+    ),
+    "validation failed": (
+        {"validations": (reporting.validation("critical"),), "gate": None},
+        "⛔ Data validation failed: 1 critical expectation broken, first",
+    ),
+    "training failed": (
+        {"gate": None, "failed": {"train": 14}},
+        "⛔ The pipeline failed: stage train, exit code 14: training gave no usable model",
+    ),
+    "crashed": ({"gate": None, "failed": {"train": 1}}, "exit code 1: it crashed"),
+    "an old failure": ({"failed": {"train": 14}}, "✅ Promote"),
+    "no gate": ({"gate": None}, "⚠ No verdict: the gate has left no record"),
+    "gate of another lock": ({"lock_sha256": "9" * 64}, "⚠ No verdict: the gate judged another `dvc.lock`"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_first_line_says_what_happened(name: str) -> None:
+    changes, words = CASES[name]
+    run = {} if "run" in changes or "an old" in name else {"run": None}
+    assert words in first(reporting.facts(**{**run, **changes}))
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("promote", "accepted")])
+def test_whoever_cannot_merge_is_told_what_to_do(name: str) -> None:
+    changes, words = CASES[name]
+    if "✅" in words:
+        return
+    facts = reporting.facts(**{"run": None, **changes})
+    below = text(facts).split("\n\n")[1:3]
+    assert any(block.startswith("> [!NOTE]") for block in below)
+
+
+def test_a_change_of_the_policy_stands_right_below_the_verdict() -> None:
+    below = text(reporting.facts()).split("\n\n")[1]
+    assert below.startswith("> [!WARNING]")
+    assert "`gate.margins.log_loss`: `0.002` → `0.05`" in below
+
+
+def test_without_a_gate_the_policy_is_compared_with_the_base() -> None:
+    below = text(reporting.facts(gate=None)).split("\n\n")[1]
+    assert "`gate.x`: `1` → `2`" in below
+    assert "gate.x" not in text(reporting.facts(gate=None)).split("### Parameters")[1]
+
+
+def test_a_hold_and_a_block_name_the_other_rules_that_do_not_promote() -> None:
+    held = HOLD.model_copy(update={"rules": [BLOCKED.model_copy(update={"outcome": "hold"})]})
+    assert "Also **hold**: ROC-AUC 0.5000, floor 0.6500" in text(reporting.facts(gate=held))
+
+
+def test_parameters_are_compared_by_their_full_names() -> None:
+    before = {"a": {"b": 1, "c": [1, 2]}, "e": {}}
+    after = {"a": {"b": 1.0, "c": [1, 3]}, "d": None, "e": {}}
+    assert parameters.changes(before, after) == [
+        Change(key="a.b", before="1", after="1.0"),
+        Change(key="a.c", before="[1, 2]", after="[1, 3]"),
+        Change(key="d", before=None, after="null"),
+    ]
+
+
+@pytest.mark.parametrize("missing", [f for f in Facts.__dataclass_fields__ if f not in ("commit", "base")])
+def test_any_record_may_be_missing(missing: str) -> None:
+    default = getattr(NOTHING, missing)
+    facts = reporting.facts(**{missing: default})
+    assert text(facts).startswith("### ")
+    assert "<h1>" in page.render(sections.build(facts), {})
+
+
+def test_nothing_at_all_is_a_report_too() -> None:
+    shown = text(NOTHING)
+    assert "No verdict" in shown and "There are no figures" in shown
+    assert "no profile of the candidate's data" in shown
+
+
+@pytest.mark.parametrize("missing", ["metrics", "params", "profile"])
+def test_the_base_may_lack_any_record(missing: str) -> None:
+    facts = reporting.facts(base=replace(reporting.facts().base, **{missing: None}))
+    assert "✅ Promote" in text(facts)
+
+
+def test_baselines_same_model_and_recorded_figures_are_said() -> None:
+    none = Champion(kind="baselines", name="the baselines", commit=None, model_md5=None)
+    first_model = reporting.gate(basis="baselines", champion=none, comparison=None)
+    shown = text(reporting.facts(gate=first_model, base=Base(name="none")))
+    assert "There is no champion yet" in shown and "**Champion**: none yet." in shown
+    same = text(reporting.facts(gate=reporting.gate(basis="same model", comparison=None)))
+    assert "The same model and test rows, to the byte, as `flight-delay#production#3`" in same
+    unread = reporting.comparison(champion={}, differences={}, slices=[], unreadable="the input temp is gone")
+    recorded = text(reporting.facts(gate=reporting.gate(basis="recorded figures", comparison=unread)))
+    assert "could not be scored on these rows**: the input temp is gone." in recorded
+    assert "champion, as recorded" in recorded
+
+
+def test_better_and_worse_follow_the_figure() -> None:
+    up = {"log_loss": reporting.figure(0.01, 0.001), "roc_auc": reporting.figure(0.01, 0.001)}
+    shown = text(reporting.facts(gate=reporting.gate(comparison=reporting.comparison(differences=up))))
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[5].strip()
+        for line in shown.splitlines()
+        if "+0.01" in line
+    }
+    assert rows == {"log loss": "worse", "roc auc": "better"}
+
+
+@pytest.mark.parametrize("task", HEADLINES)
+def test_every_task_has_its_figures(task: str) -> None:
+    figures = {name: reporting.figure(0.5) for name in HEADLINES[task]}
+    metrics = reporting.metrics(task=task, figures=figures, baselines={"mean": figures})
+    comparison = reporting.comparison(task=task, candidate=figures, champion=figures, differences=figures)
+    shown = text(reporting.facts(metrics=metrics, gate=reporting.gate(comparison=comparison)))
+    assert all(f"| {name.replace('_', ' ')} " in shown for name in HEADLINES[task])
+    balanced(shown)
+
+
+def test_undefined_figures_are_said() -> None:
+    hole = {"log_loss": Figure(value=None, low=None, high=None), "roc_auc": reporting.figure(0.7)}
+    shown = text(reporting.facts(gate=None, metrics=reporting.metrics(figures=hole)))
+    assert "undefined" in shown
+
+
+def test_the_same_data_is_said_to_be_the_same_to_the_byte_only_when_it_is() -> None:
+    facts = reporting.facts()
+    facts = replace(facts, profile=facts.base.profile)
+    assert "The data looks the same" in text(facts)
+    same = {"data/raw": "1", "models/x": "2"}
+    facts = replace(facts, outputs=same, base=replace(facts.base, outputs={"data/raw": "1", "models/x": "3"}))
+    assert "The data is the same, to the byte." in text(facts)
+
+
+def test_insufficient_data_is_said() -> None:
+    temp = reporting.numbers(0, 1, nulls=0.95)
+    facts = reporting.facts(profile=reporting.profile("2013-10", temp, {"UA": 0.75, "HA": 0.25}))
+    assert "**Too few values** to say whether they moved: `raw/flights temp`." in text(facts)
+
+
+def test_seconds_saved_are_those_of_what_did_not_run() -> None:
+    assert "1 of 3 stages ran, in 28.9 s; 2 were reused, which saved 6.5 s." in text(reporting.facts())
+    partly = text(reporting.facts(seconds={"ingest": 1.9}))
+    assert "which saved 1.9 s (the seconds of 1 are not known)." in partly
+
+
+# The limit of a comment
+
+HOSTILE = st.text(alphabet="ab |`<>*_[]()#@\n\\~:/.é😀\u202e", max_size=30)
+
+
+def balanced(shown: str) -> None:
+    """Every fold, fence and table is whole: what GitHub would show of a report cut in the middle is not."""
+    assert shown.count("<details>") == shown.count("</details>")
+    assert shown.count("```") % 2 == 0
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(shown)
+    assert sum(t.nesting for t in tokens) == 0
+    for block in shown.split("\n\n"):
+        lines = block.split("\n")
+        if lines[0].startswith("| "):
+            assert len(lines) > 2 and all(line.startswith("|") and line.endswith("|") for line in lines)
+            assert len({line.count("|") for line in lines}) == 1
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Document:
+    def table() -> Table:
+        rows, columns = draw(st.integers(0, 900)), draw(st.integers(1, 5))
+        cell = (Code(draw(HOSTILE) * draw(st.integers(1, 9))), draw(HOSTILE))
+        return Table(
+            "t", tuple(draw(HOSTILE) for _ in range(columns)), tuple((cell,) * columns for _ in range(rows))
+        )
+
+    found = []
+    for index in range(draw(st.integers(0, 9))):
+        bullets = Bullets(((draw(HOSTILE), Link("x", "https://x.example/")),) * draw(st.integers(1, 2000)))
+        inner = (table(), Paragraph((draw(HOSTILE) * 50,)), Details("more", (table(), bullets)))
+        found.append(Section(f"Section {index}", draw(st.integers(0, 100)), inner))
+    head = Headline("⛔", "Block", draw(HOSTILE) * draw(st.integers(1, 99)), "bad")
+    return Document(head, tuple(found), draw(st.sampled_from(["", "https://ci.example/1"])))
+
+
+@given(documents())
+@settings(max_examples=40, deadline=None)
+def test_a_report_of_any_size_is_valid_and_fits(document: Document) -> None:
+    shown = markdown.render(document)
+    assert len(shown.encode()) <= markdown.LIMIT < markdown.GITHUB
+    assert shown.splitlines()[0].startswith("### ⛔ Block: ")
+    assert len(shown.splitlines()[0]) > len("### ⛔ Block: ") or not document.headline.reason.strip()
+    balanced(shown)
+    assert all(f"### {section.title}\n" in shown for section in document.sections)
+
+
+def huge() -> Facts:
+    slices = [reporting.change(f"{'x' * 60}{i}", 0.01 * i) for i in range(5000)]
+    long = {f"key{i}": "v" * 300 for i in range(4000)}
+    stages = [StaleStage(stage=f"stage{i}", reasons=["r" * 900]) for i in range(500)]
+    return reporting.facts(
+        gate=reporting.gate(
+            comparison=reporting.comparison(slices=slices),
+            changes=[Change(key=f"gate.x{i}", before="b" * 200, after="a" * 200) for i in range(900)],
+        ),
+        params={"train": long}, lock=reporting.stale(stale=stages), problems=("p" * 5000,) * 50,
+        validations=(reporting.validation(sample=[{f"c{i}": "y" * 200 for i in range(50)}] * 500),),
+    )  # fmt: skip
+
+
+def test_the_least_important_is_shortened_first_and_the_policy_stays() -> None:
+    document = sections.build(huge())
+    shown = markdown.render(document)
+    assert len(shown.encode()) <= markdown.LIMIT
+    balanced(shown)
+    assert "This pull request changes the policy" in shown
+    assert "more, see the full report" in shown
+    assert "| log loss |" in shown, "the figures outlive the slices"
+    small = markdown.render(document, 9_000)
+    assert "Left out, there is no room: see [the full report](https://ci.example/runs/7)" in small
+    balanced(small)
+    kept = {s.title for s in document.sections if f"### {s.title}\n\nLeft out" not in small}
+    gone = {s.title for s in document.sections} - kept
+    weights = {s.title: s.weight for s in document.sections if s.title}
+    assert gone and max(weights[t] for t in gone) <= min(weights[t] for t in kept if t in weights)
+
+
+def test_the_page_is_never_shortened() -> None:
+    shown = page.render(sections.build(huge()), {})
+    assert f"{'x' * 60}4999" in shown and "more, see the full report" not in shown

@@ -1,0 +1,152 @@
+"""`mainline report` in real repositories: it reads what is there, and says what is not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mainline import cli
+from mainline.profile import Profile
+from mainline.records import Metrics, Training
+from mainline.review import Champion, Gate, LockState, Run
+from tests.clones import commit, git
+from tests.mainline import reporting
+
+PARAMS = {"train": {"lr": 0.004}, "gate": {"margins": {"log_loss": 0.002}}}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a champion's commit on main and a branch that changes parameters and data."""
+    for name in ("GITHUB_HEAD_REF", "CHANGE_BRANCH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    (tmp_path / ".gitignore").write_text(".mainline/\nreports/gate.json\nreports/report.*\n")
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    facts = reporting.facts()
+    assert facts.base.profile and facts.profile and facts.training and facts.run
+    facts.base.profile.write(Profile.location)
+    reporting.metrics().write(Metrics.location)
+    facts.training.write(Training.location)
+    commit(tmp_path, "the champion\n\nStage-Seconds: ingest=1.5 featurize=2.5")
+    git(tmp_path, "switch", "--quiet", "--create", "slower")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**PARAMS, "train": {"lr": 0.002}}))
+    facts.profile.write(Profile.location)
+    commit(tmp_path, "candidate")
+    facts.run.write(Run.location)
+    return tmp_path
+
+
+def write_gate(root: Path) -> None:
+    head, main = git(root, "rev-parse", "HEAD"), git(root, "rev-parse", "main")
+    sha = hashlib.sha256((root / "dvc.lock").read_bytes()).hexdigest()
+    champion = Champion(kind="production", name="flight-delay#production#3", commit=main, model_md5=None)
+    gate = reporting.gate(commit=head, lock_sha256=sha, champion=champion, changes=[], warnings=[])
+    gate.write(Gate.location)
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(["report", "--stdout", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_everything_there(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_gate(root)
+    text = shown(capsys, "--run-url", "https://ci.example/7", "--title", "Slower @team")
+    assert text.startswith("### ✅ Promote: log loss −0.0100")
+    assert "| `train.lr`" in text and "added 2013-10; removed 2013-09" in text
+    assert "which saved 4.0 s" in text, "seconds from the lock's commit"
+    assert "on `slower` for `Slower @team`" in text
+    assert text == Path("reports/report.md").read_text()
+    assert "<title>Promote" in Path("reports/report.html").read_text()
+
+
+def test_without_a_gate_the_base_is_main(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys)
+    assert text.startswith("### ⚠ No verdict") and "**Champion**: `main`" in text
+    assert "| `train.lr`" in text
+
+
+def test_another_base_and_one_that_does_not_exist(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_gate(root)
+    assert "No parameter of the pipeline changed." in shown(capsys, "--base", "HEAD")
+    text = shown(capsys, "--base=--output=x")
+    assert "is not in this clone: nothing to show changes against" in text
+    assert not Path("x").exists(), "a name is no option of git's"
+
+
+def test_records_that_the_champion_lacks_are_no_crash(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(root, "switch", "--quiet", "main")
+    git(root, "rm", "--quiet", "-r", "reports", "params.yaml")
+    commit(root, "an older commit, without records")
+    git(root, "switch", "--quiet", "slower")
+    write_gate(root)
+    text = shown(capsys)
+    assert "The base has no profile of its data" in text
+    assert "parameters cannot be compared" in text
+    assert text.startswith("### ✅ Promote")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["reports/gate.json", "reports/profile.json", "reports/metrics.json", ".mainline/review/lock.json",
+     ".mainline/review/run.json", "params.yaml", "dvc.lock", "reports/plots/calibration.csv",
+     ".mainline/mlflow/last_run.json", ".mainline/stages/train.json"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"[1, 2]", b'{"version": 99}', b"a: [", b"<<<<<<< ours\n"]
+)
+def test_damaged_files_are_told_of(
+    root: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes
+) -> None:
+    write_gate(root)
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    text = shown(capsys)
+    if name.startswith(("reports/", ".mainline/review/")) and name.endswith(".json"):
+        assert f"`{name}` cannot be read as a record" in text
+
+
+def test_a_failed_stage_is_in_the_first_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notes = root / ".mainline/stages"
+    notes.mkdir(parents=True)
+    (notes / "train.json").write_text('{"stage": "train", "exit_code": 14, "seconds": {}}')
+    (notes / "ingest.json").write_text('{"stage": "ingest", "exit_code": 0, "seconds": {}}')
+    assert shown(capsys).startswith("### ⛔ The pipeline failed: stage train, exit code 14")
+
+
+def test_a_stale_lock_of_this_commit(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reporting.stale(commit=git(root, "rev-parse", "HEAD")).write(LockState.location)
+    Run.location.unlink()
+    text = shown(capsys)
+    assert text.startswith("### ⚠ The lock is stale: 1 stage must run again: train")
+    assert "`params.yaml`: `train.lr` changed" in text
+
+
+def test_for_a_program(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_gate(root)
+    assert cli.main(["report", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "Promote" and found["markdown"] == "reports/report.md"
+    assert "Data" in found["sections"]
+
+
+@pytest.mark.parametrize("flag", ["--run-url", "--mlflow-url"])
+def test_an_address_must_be_one(root: Path, capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    assert cli.main(["report", flag, "javascript:alert(1)"]) == 11
+    assert f"{flag} 'javascript:alert(1)' is no http(s) address" in capsys.readouterr().err
+
+
+def test_outside_of_a_repository_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report"]) == 21
+    assert "is this a Git repository?" in capsys.readouterr().err

@@ -1,0 +1,24 @@
+"""The order of the verbs, as Jenkins has them too."""
+
+from tests.workflows.verbs import github_verbs
+
+
+def test_a_pull_request_of_ours() -> None:
+    assert github_verbs("pull_request") == [
+        "make lint", "make test", "mainline lock", "mainline run", "mainline run", "mainline push",
+        "mainline gate", "mainline report", "mainline comment",
+    ]  # fmt: skip
+
+
+def test_a_fork_is_neither_trained_nor_pushed() -> None:
+    verbs = github_verbs("fork")
+    assert "mainline push" not in verbs and verbs.count("mainline run") == 1
+    assert verbs[-3:] == ["mainline report", "mainline comment", "mainline comment"]  # handed over, posted
+
+
+def test_main_is_only_looked_at() -> None:
+    assert github_verbs("push") == ["make lint", "make test", "mainline lock"]
+
+
+def test_nothing_else_starts_anything_yet() -> None:
+    assert github_verbs("tag") == github_verbs("schedule") == []

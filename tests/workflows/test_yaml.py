@@ -1,0 +1,267 @@
+"""What the workflows may do, read from their YAML: rights, pins, secrets, machines, and verbs that exist."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mainline import cli
+from mainline.required import JOBS
+from mainline.tags import Assignment
+from tests.imports import ROOT
+from tests.workflows import verbs
+from tests.workflows.verbs import ACTIONS, GITHUB, WORKFLOWS
+
+FILES = [*WORKFLOWS, *ACTIONS]
+PINNED = re.compile(r"uses: (\./\S+|[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)$")
+CI = verbs.load(GITHUB / "workflows/ci.yml")["jobs"]
+OURS = "github.event.pull_request.head.repo.full_name == github.repository"
+# Programs other than our verbs, and where: they prepare a machine, or start one.
+PREPARATION = {"uv sync", "dvc remote", "echo ::notice", "cml runner"}
+SECRET_JOBS = {"lock", "data", "provision", "train", "gate"}
+EVERY_JOB = [pytest.param(path, job, id=f"{path.stem}-{name}") for path, name, job in verbs.jobs()]
+
+
+def tool(name: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / name), *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("github-workflows", WORKFLOWS),
+        ("github-actions", ACTIONS),
+        ("dependabot", [GITHUB / "dependabot.yml"]),
+        ("github-issue-config", [GITHUB / "ISSUE_TEMPLATE/config.yml"]),
+        ("github-issue-forms", [GITHUB / "ISSUE_TEMPLATE/bug.yml"]),
+    ],
+)
+def test_files_follow_their_schema(schema: str, files: list[Path]) -> None:
+    tool("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, files))
+
+
+def test_zizmor_finds_nothing() -> None:
+    tool("zizmor", "--offline", "--persona=auditor", "--strict-collection", ".github")
+
+
+def test_every_exception_has_its_reason() -> None:
+    for file in FILES:
+        for line in file.read_text().splitlines():
+            if "zizmor:" in line:
+                assert re.search(r"zizmor: ignore\[[\w-]+\] \w+ .{10,}", line), f"{file.name}: {line}"
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_has_no_rights_of_its_own_and_knows_one_run_at_a_time(file: Path) -> None:
+    content = verbs.load(file)
+    assert content["permissions"] == {}
+    assert set(content["concurrency"]) == {"group", "cancel-in-progress"}
+    assert "pull_request_target" not in content["on"]
+
+
+@pytest.mark.parametrize(("file", "job"), EVERY_JOB)
+def test_a_job_ends_and_says_why_it_has_each_right(file: Path, job: dict[str, Any]) -> None:
+    assert 0 < job["timeout-minutes"] <= 350
+    text = file.read_text()
+    for right, level in job["permissions"].items():
+        assert re.search(rf"^      {right}: {level} # \w+", text, re.MULTILINE), f"{file.name}: why {right}?"
+
+
+def test_only_two_jobs_may_write() -> None:
+    writing = {
+        name: [right for right, level in job["permissions"].items() if level == "write"]
+        for _, name, job in verbs.jobs()
+        if "write" in job["permissions"].values()
+    }
+    assert writing == {"train": ["contents"], "comment": ["pull-requests"]}
+
+
+def test_the_job_that_may_comment_runs_nothing_of_a_pull_request() -> None:
+    (job,) = verbs.load(GITHUB / "workflows/comment.yml")["jobs"].values()
+    checkouts = [step for step in job["steps"] if "actions/checkout" in step.get("uses", "")]
+    assert [set(step["with"]) for step in checkouts] == [{"persist-credentials"}]
+    (download,) = (step for step in job["steps"] if "download-artifact" in step.get("uses", ""))
+    assert download["with"]["path"].startswith("${{ runner.temp }}/"), "the workspace holds trusted code"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.parent.name + "-" + path.stem)
+def test_actions_are_pinned_with_their_version(file: Path) -> None:
+    for line in file.read_text().splitlines():
+        if re.match(r"\s*(- )?uses:", line):
+            assert PINNED.search(line), f"{file.name}: {line.strip()}"
+
+
+def test_an_action_has_the_same_pin_everywhere() -> None:
+    used = {
+        found for file in FILES for found in re.findall(r"uses: ([\w/-]+)@(\w+ # v[\d.]+)", file.read_text())
+    }
+    assert len({action for action, _ in used}) == len(used)
+
+
+def test_no_checkout_keeps_a_token() -> None:
+    for _, name, job in verbs.jobs():
+        for step in job["steps"]:
+            if "actions/checkout" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False, name
+
+
+def _steps() -> list[tuple[str, dict[str, Any]]]:
+    found = [(f"{path.stem}-{name}", step) for path, name, job in verbs.jobs() for step in job["steps"]]
+    actions = [yaml.safe_load(file.read_text()) for file in ACTIONS]
+    return found + [("setup", step) for action in actions for step in action["runs"]["steps"]]
+
+
+EVERY_STEP = [pytest.param(step, id=f"{where}-{number}") for number, (where, step) in enumerate(_steps())]
+
+
+@pytest.mark.parametrize("step", EVERY_STEP)
+def test_a_command_is_a_verb_that_exists_and_takes_these_flags(
+    step: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "${{" not in step.get("run", ""), "values go through the environment, where no shell reads them"
+    for command in verbs.commands(step):
+        name = verbs.verb(command)
+        if name is None:
+            words = command.replace('"', "").split()
+            assert " ".join([words[0], words[1].rstrip(",").split(" title=")[0]]) in PREPARATION, command
+        elif name.startswith("make"):
+            assert re.search(rf"^{name.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), command
+        else:
+            with pytest.raises(SystemExit) as caught:
+                cli.main([name.split()[1], "--help"])
+            assert caught.value.code == 0, f"{name} does not exist"
+            text = capsys.readouterr().out
+            assert _flags(command, step) <= set(re.findall(r"--[\w-]+", text)), command
+
+
+def _flags(command: str, step: dict[str, Any]) -> set[str]:
+    """Flags written in the command, or in the variables that it is given unquoted."""
+    given = [str(step.get("env", {}).get(name, "")) for name in re.findall(r"(?<!\")\$(\w+)", command)]
+    return set(re.findall(r"(?<![\w-])--[a-z][\w-]*", " ".join([command, *given])))
+
+
+def test_a_machine_of_ours_is_never_reached_by_a_fork() -> None:
+    for path, name, job in verbs.jobs():
+        if job["runs-on"] == "ubuntu-latest":
+            continue
+        assert path.stem == "ci" and name == "train", f"{name} may run on a machine of ours"
+        _guarded(name)
+    _guarded("provision")
+
+
+def _guarded(name: str) -> None:
+    """The condition is a conjunction, of which one part admits only our own branches."""
+    condition = " ".join(CI[name]["if"].split())
+    parts = re.split(r" && (?![^()]*\))", condition.removeprefix("${{ ").removesuffix(" }}"))
+    assert not [part for part in parts if "||" in part and not part.startswith("(")], condition
+    branch = "github.ref_name != github.event.repository.default_branch"
+    started = f"(github.event_name == 'workflow_dispatch' && {branch})"
+    assert f"({started} || {OURS})" in condition, condition
+
+
+def test_secrets_are_only_where_they_are_needed() -> None:
+    for path, name, job in verbs.jobs():
+        kept = {key: value for key, value in job.items() if key != "steps"}
+        assert "secrets." not in str(kept), f"{name}: secrets belong to steps"
+        assert ("secrets." in str(job)) == (path.stem == "ci" and name in SECRET_JOBS), name
+        for step in job["steps"]:
+            action = step.get("uses", "")
+            assert "secrets." not in str(step) or not action or "create-github-app-token" in action, name
+
+
+def test_a_push_that_began_is_not_cancelled() -> None:
+    *_, app, push = CI["train"]["steps"]
+    assert push["run"].startswith("mainline push")
+    assert push["if"] == "${{ always() && steps.train.outcome == 'success' }}"
+    assert "always()" in app["if"]
+
+
+def test_git_gets_the_token_from_the_environment_of_the_push_alone() -> None:
+    values = {key: str(value) for key, value in CI["train"]["steps"][-1]["env"].items() if "GIT" in key}
+    done = subprocess.run(
+        ["git", "credential", "fill"], input="protocol=https\nhost=github.com\n\n", text=True,
+        capture_output=True, env={"PATH": os.environ["PATH"], **values, "PUSH_TOKEN": "s3cr3t"},
+    )  # fmt: skip
+    assert {"username=x-access-token", "password=s3cr3t"} <= set(done.stdout.splitlines()), done.stderr
+
+
+def test_required_looks_at_every_job_and_always() -> None:
+    assert sorted(CI["required"]["needs"]) == sorted(set(CI) - {"required"}) == sorted(JOBS)
+    assert CI["required"]["if"] == "${{ always() }}"
+
+
+def test_uv_is_the_one_of_the_makefile() -> None:
+    (wanted,) = re.findall(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (setup,) = (yaml.safe_load(file.read_text()) for file in ACTIONS)
+    assert setup["runs"]["steps"][0]["with"]["version"] == wanted
+
+
+def test_artifacts_are_records_and_are_kept_for_days() -> None:
+    for _, _, job in verbs.jobs():
+        for step in job["steps"]:
+            if "upload-artifact" in step.get("uses", ""):
+                assert step["with"]["path"].startswith((".mainline/review", ".mainline/stages", "reports/"))
+                assert step["with"]["retention-days"] <= 14
+
+
+def _ruleset(name: str) -> dict[str, Any]:
+    content = json.loads((GITHUB / f"rulesets/{name}.json").read_text())
+    assert content["enforcement"] == "active" and content["bypass_actors"] == []
+    return content | {"rules": {rule["type"]: rule.get("parameters", {}) for rule in content["rules"]}}
+
+
+def test_main_takes_only_what_passed_and_was_approved() -> None:
+    rules = _ruleset("main")["rules"]
+    assert {"deletion", "non_fast_forward", "required_linear_history"} <= set(rules)
+    checks = rules["required_status_checks"]
+    assert [check["context"] for check in checks["required_status_checks"]] == ["required"]
+    assert checks["strict_required_status_checks_policy"], "the branch's own commit is what was tested"
+    review = rules["pull_request"]
+    assert review["require_code_owner_review"] and review["dismiss_stale_reviews_on_push"]
+    assert review["required_approving_review_count"] >= 1
+
+
+def test_the_tags_of_the_registry_never_move() -> None:
+    content = _ruleset("tags")
+    assert {"deletion", "update", "non_fast_forward"} <= set(content["rules"])
+    patterns = [
+        pattern.removeprefix("refs/tags/") for pattern in content["conditions"]["ref_name"]["include"]
+    ]
+    for tag in (str(Assignment("flight-delay", "production", 7)), "flight-delay@v1.3.0"):
+        assert any(fnmatch(tag, pattern) for pattern in patterns), tag
+
+
+def test_owners_own_paths_that_exist() -> None:
+    lines = [line.split() for line in (GITHUB / "CODEOWNERS").read_text().splitlines()]
+    owned = [words for words in lines if words and not words[0].startswith("#")]
+    assert owned[0][0] == "*"
+    for path, *owners in owned[1:]:
+        assert (ROOT / path.lstrip("/")).exists(), path
+        assert owners and all(owner.startswith("@") for owner in owners)
+
+
+def test_dependabot_waits_and_looks_everywhere() -> None:
+    updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
+    assert {update["package-ecosystem"] for update in updates} == {"github-actions", "uv", "npm"}
+    assert all(update["cooldown"]["default-days"] >= 7 for update in updates)
+
+
+def test_the_page_names_every_setting() -> None:
+    page = (GITHUB / "README.md").read_text()
+    text = "".join(file.read_text() for file in FILES)
+    for name in set(re.findall(r"(?:vars|secrets)\.(\w+)", text)):
+        assert f"`{name}`" in page, name
+    for job in CI:
+        assert f"`{job}`" in page or job == "provision"
