@@ -105,15 +105,19 @@ def decide(evidence: Evidence, policy: GatePolicy) -> Decision:
     return Decision.of(found)
 
 
-def under_main(own: Decision, mains: Decision) -> Decision:
-    """`own`, held when the gate on main would not promote: a pull request may not loosen its own gate."""
-    promotes = mains.verdict == "promote"
-    text = (
-        "the gate on main promotes too" if promotes else f"the gate on main: {mains.verdict}, {mains.reason}"
-    )
-    rule = Rule(
-        name=MAIN_RULE, outcome="promote" if promotes else "hold", observed=None, limit=None, text=text
-    )
+def under_main(own: Decision, mains: Decision | None) -> Decision:
+    """`own`, held when the gate on main would not promote: a pull request may not loosen its own gate.
+
+    None: main's gate names figures that this model does not have.
+    """
+    outcome: Outcome = "promote" if mains and mains.verdict == "promote" else "hold"
+    if mains is None:
+        text = "the gate on main cannot be applied to this model"
+    elif outcome == "promote":
+        text = "the gate on main promotes too"
+    else:
+        text = f"the gate on main: {mains.verdict}, {mains.reason}"
+    rule = Rule(name=MAIN_RULE, outcome=outcome, observed=None, limit=None, text=text)
     return Decision.of([*own.rules, rule])
 
 

@@ -33,7 +33,7 @@ FORK = (
     "the lock is stale, and a fork's pull request is never trained here: run `make run`, commit what changed "
     "and push; or a maintainer takes the branch into this repository"
 )
-BY_HAND = ": Dependabot's runs have no keys; start ci by hand on its branch, in the tab Actions"
+BY_HAND = ". Dependabot's runs have no keys; start ci by hand on its branch, in the tab Actions"
 MERGED = (
     "what is merged has a stale lock: open a pull request that runs the pipeline (`make run`) and commits it"
 )
@@ -100,4 +100,4 @@ def _stale(event: str, state: str, jobs: Mapping[str, Job], fork: bool) -> str:
     if train == SUCCESS:
         return PUSHED
     skipped = train == SKIPPED and jobs["data"].result == SUCCESS and jobs["provision"].result != FAILURE
-    return f"the lock is stale, and the training was {train}{BY_HAND if skipped else ''}"
+    return f"it is stale; training: {train}{BY_HAND if skipped else ''}"

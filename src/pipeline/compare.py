@@ -58,13 +58,7 @@ def compare(
     champion: Scorer | None,
 ) -> Comparison:
     """The record. A champion that cannot read the rows is told; a candidate that cannot is an error."""
-    needed = [one.name for one in (table.block, table.target, *table.slices)]
-    if absent := sorted({name for name in needed if name not in frame.columns}):
-        raise IntegrityError(f"the test rows have no {', '.join(absent)}", remedy="run featurize anew")
-    if problem := candidate.mismatch(frame, table):
-        raise IntegrityError(
-            "the candidate cannot read its own test rows", why=problem, remedy="run export anew"
-        )
+    _check(table, frame, candidate)
     pairing = Pairing.of(table, frame, measure, settings)
     first, unusable = _predict(candidate, frame)
     second, unreadable = _reached(champion, frame, table)
@@ -93,6 +87,16 @@ def compare(
         slices=slices,
         slice_confidence=slice_confidence,
     )
+
+
+def _check(table: FeatureTable, frame: pl.DataFrame, candidate: Scorer) -> None:
+    needed = [one.name for one in (table.block, table.target, *table.slices)]
+    if absent := sorted({name for name in needed if name not in frame.columns}):
+        raise IntegrityError(f"the test rows have no {', '.join(absent)}", remedy="run featurize anew")
+    if problem := candidate.mismatch(frame, table):
+        raise IntegrityError(
+            "the candidate cannot read its own test rows", why=problem, remedy="run export anew"
+        )
 
 
 def _reached(

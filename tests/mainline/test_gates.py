@@ -225,6 +225,7 @@ def test_the_gate_on_main_holds_what_a_looser_one_promotes(mains: Evidence, verd
     judged = gates.under_main(own, gates.decide(mains, POLICY))
     assert judged.verdict == verdict
     assert judged.rules[-1].name == gates.MAIN_RULE
+    assert gates.under_main(own, None).verdict == "hold"
     blocked = gates.decide(differing(figure(0.05)), POLICY)
     assert gates.under_main(blocked, gates.decide(mains, POLICY)).verdict == "block"
 

@@ -160,6 +160,17 @@ def test_a_hold_may_be_accepted_by_a_person(fresh: Path) -> None:
     assert record.verdict == "hold" and record.accepted
 
 
+def test_a_gate_on_main_that_does_not_fit_the_model_holds(fresh: Path) -> None:
+    """As after a change of the task: main's figures are none of this model's."""
+    clones.git(fresh, "switch", "--quiet", "--create", "elsewhere")
+    edit_gate(fresh, floors={"r2": 0.1})
+    clones.git(fresh, "update-ref", "refs/remotes/origin/main", "HEAD")
+    clones.git(fresh, "switch", "--quiet", "feature")
+    replace_model(fresh, noise(0.0001))
+    record = gate(fresh, answer=Answer.HOLD)
+    assert record.reason == "the gate on main cannot be applied to this model"
+
+
 def test_before_there_is_a_champion_the_baselines_are_asked(trained: Path, tmp_path: Path) -> None:
     root = orphan(trained, trained.parent / f"clone-{tmp_path.name}")
     done = clones.mainline(root, "gate", "--json")

@@ -28,16 +28,11 @@ USES = re.compile(r"uses: ([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
 
 @dataclass
 class Ran:
-    """What a run did: the result of each job that was not skipped, and of each of its steps."""
+    """What a run did: the result of each job that was not skipped, and what their steps printed."""
 
     code: int
     jobs: dict[str, str] = field(default_factory=dict)
-    steps: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     output: str = ""
-
-    def step(self, job: str, name: str) -> str:
-        """The result of the step whose name contains `name`."""
-        return next(result for step, result in self.steps.get(job, []) if name in step)
 
 
 @dataclass(frozen=True)
@@ -96,8 +91,6 @@ def _read(done: subprocess.CompletedProcess[str]) -> Ran:
         job = entry.get("jobID", "")
         if "jobResult" in entry:
             ran.jobs[job] = entry["jobResult"]
-        elif "stepResult" in entry and entry.get("stage") == "Main":
-            ran.steps.setdefault(job, []).append((str(entry["step"]), entry["stepResult"]))
         if entry.get("raw_output") or entry.get("level") in ("error", "fatal"):
             said.append(f"{job}: {entry['msg'].rstrip()}")
     ran.output = "\n".join([*said, done.stderr])

@@ -86,8 +86,9 @@ def _judge(options: argparse.Namespace) -> Gate:
     _say(f"champion: {name}" + (f" ({case.found.champion.commit[:9]})" if case.found.champion.commit else ""))
     evidence, mains = _measure(case)
     decision = gates.decide(evidence, case.policy)
-    if case.main_policy is not None and mains is not None:
-        decision = gates.under_main(decision, gates.decide(mains, case.main_policy))
+    if case.main_policy is not None:
+        other = gates.decide(mains, case.main_policy) if mains else None
+        decision = gates.under_main(decision, other)
     return _record(case, evidence, decision, accept=options.accept_hold)
 
 
@@ -154,7 +155,10 @@ def _measure(case: Case) -> tuple[Evidence, Evidence | None]:
     if theirs and not theirs.problem:
         champion.fetch_champion(Path(), theirs)
     _say(f"fetched in {time.perf_counter() - started:.1f} s; scoring")
-    mains = _evidence(case, _compare(case.main_policy)) if case.main_policy else None
+    mains = None
+    if case.main_policy:
+        with suppress(ConfigError):  # another task has other figures
+            mains = _evidence(case, _compare(case.main_policy))
     return _evidence(case, _compare(None)), mains
 
 
