@@ -8,6 +8,7 @@ repeats; PyGithub's own retries are off, because they repeat a POST blindly and 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 PUBLIC = "https://api.github.com"
 LONGEST_BODY = 65_536  # characters of a comment
+ORIGIN = re.compile(r"(?:https://(?:[^/@]*@)?|ssh://git@|git@)github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?")
+
+
+def repository_of(origin: str) -> str | None:
+    """owner/name of an address on github.com; None for any other."""
+    found = ORIGIN.fullmatch(origin)
+    return found[1] if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +109,15 @@ class GitHub:
         url: str | None = None,
         repository: str | None = None,
         environment: Mapping[str, str] = os.environ,
+        origin: str = "",
         **settings: Any,
     ) -> GitHub:
         """From GITHUB_API_URL, GITHUB_REPOSITORY and GITHUB_TOKEN, as Actions sets them.
 
+        `origin`: the address of Git's remote, for where nothing names the repository (a laptop, Jenkins).
         Raises ForgeError.
         """
-        repository = repository or environment.get("GITHUB_REPOSITORY")
+        repository = repository or environment.get("GITHUB_REPOSITORY") or repository_of(origin)
         if not repository:
             raise ForgeError("no repository is named", remedy="set GITHUB_REPOSITORY to owner/name")
         url = url or environment.get("GITHUB_API_URL") or PUBLIC

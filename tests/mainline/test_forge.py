@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mainline import cml
+from mainline import cml, forge
 from mainline.errors import ForgeError
 from mainline.forge import LONGEST_BODY, Comment, GitHub, Posted
 from tests import servers
@@ -258,6 +258,32 @@ def test_a_comment_is_never_cut(server: GitHubServer) -> None:
 def test_what_the_environment_lacks_is_named(environment: dict[str, str], told: str) -> None:
     with pytest.raises(ForgeError, match=told):
         GitHub.from_environment(environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        ("https://github.com/octo/flights.git", "octo/flights"),
+        ("https://x-access-token:t@github.com/octo/flights", "octo/flights"),
+        ("git@github.com:octo/my.flights.git", "octo/my.flights"),
+        ("ssh://git@github.com/octo/flights/", "octo/flights"),
+        ("https://github.com.evil.example/octo/flights", None),
+        ("https://evil.example/github.com/octo/flights", None),
+        ("/somewhere/flights.git", None),
+        ("", None),
+    ],
+)
+def test_the_repository_is_read_from_origin(origin: str, name: str | None) -> None:
+    assert forge.repository_of(origin) == name
+
+
+def test_the_environment_names_the_repository_before_origin_does() -> None:
+    origin = "https://github.com/octo/flights.git"
+    assert (
+        GitHub.from_environment(environment={"GITHUB_TOKEN": "t"}, origin=origin).repository == "octo/flights"
+    )
+    both = {"GITHUB_TOKEN": "t", "GITHUB_REPOSITORY": "o/r"}
+    assert GitHub.from_environment(environment=both, origin=origin).repository == "o/r"
 
 
 def test_the_token_is_in_no_repr(server: GitHubServer) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mainline.errors import Answer
 from mainline.records import Manifest, Metrics
+from mainline.review import Gate
 from tests import clones
 
 USECASES = Path(__file__).parent / "usecases"
@@ -55,6 +57,26 @@ def test_another_use_case_runs_and_is_reproducible(tmp_path: Path, name: str, ta
     assert "undefined" not in done.stdout
     again = clones.mainline(second, "run")
     assert "Everything is up to date" in again.stdout
+    reviewed(second, figure)
+
+
+def reviewed(root: Path, figure: str) -> None:
+    """A pull request of the fork: its gate compares on the same rows, its report tells the task's figures."""
+    clones.commit(root, "the first model")
+    clones.git(root, "checkout", "--quiet", "-b", "idea")
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("lr: 0.01", "lr: 0.009"))
+    assert clones.mainline(root, "run").returncode == 0
+    clones.commit(root, "slower")
+    done = clones.mainline(root, "gate")
+    assert done.returncode in (0, *Answer), done.stdout + done.stderr
+    gate = Gate.read(root / Gate.location)
+    assert (gate.basis, gate.champion.kind) == ("same rows", "main")
+    assert all(rule.observed is not None for rule in gate.rules if rule.name.startswith(("margin", "floor")))
+    done = clones.mainline(root, "report", "--stdout")
+    assert done.returncode == 0, done.stderr
+    assert figure in done.stdout
+    assert "train.lr" in done.stdout
 
 
 def test_a_fork_keeps_the_tests_of_everything_else(tmp_path: Path) -> None:

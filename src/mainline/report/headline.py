@@ -153,7 +153,12 @@ def _todo(facts: Facts) -> tuple[Text, ...]:
     if word == "Hold":
         label, command = Code(ACCEPT), Code("mainline gate --accept-hold")
         return (
-            ("A person decides. To accept: set the label ", label, " here, or run ", command, "."),
+            (
+                "A person decides. To accept: set the label ",
+                label,
+                ", then close and reopen the pull request.",
+            ),
+            ("Elsewhere: ", command, "."),
             ("To be certain instead: a longer test window (data.test_months) narrows the interval.",),
             *_besides(facts),
         )

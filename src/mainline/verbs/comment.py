@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from mainline import cml, forge, untrusted
-from mainline.errors import ForgeError, IntegrityError, RecordError, SupersededError
+from mainline.errors import ForgeError, GitError, IntegrityError, RecordError, SupersededError
 from mainline.git import Git
 from mainline.review import Gate
 from mainline.verbs import parsing
@@ -56,7 +56,7 @@ environment: GITHUB_TOKEN, GITHUB_REPOSITORY, GITHUB_API_URL; CML_SHA256 lets `c
     verb.add_argument("--branch", help="the head branch; of a fork, OWNER:BRANCH")
     verb.add_argument("--via", choices=("auto", "cml", "api"), default="auto", help="auto: CML if it is here")
     verb.add_argument("--api-url", metavar="URL", help="root of the REST API (default: GITHUB_API_URL)")
-    verb.add_argument("--repository", metavar="OWNER/NAME", help="default: GITHUB_REPOSITORY")
+    verb.add_argument("--repository", metavar="OWNER/NAME", help="default: GITHUB_REPOSITORY, else origin")
     verb.add_argument("--dry-run", action="store_true", help="only read; say what would be done")
     fork = verb.add_mutually_exclusive_group()
     fork.add_argument("--bundle", type=Path, metavar="DIR", help="write the report for the trusted workflow")
@@ -71,7 +71,7 @@ def comment(options: argparse.Namespace) -> int:
         raise ForgeError("--untrusted needs --sha", remedy="give the head commit of the workflow_run event")
     body = _body(options)
     forge.check_length(_marked(body, "0" * 40))
-    github = forge.GitHub.from_environment(options.api_url, options.repository)
+    github = forge.GitHub.from_environment(options.api_url, options.repository, origin=_origin())
     try:
         pull = _pull_request(github, options)
         done = _publish(github, pull, body, options)
@@ -102,6 +102,14 @@ def _bundle(options: argparse.Namespace) -> int:
     untrusted.bundle(_read(options.file), options.sha or Git()("rev-parse", "HEAD"), verdict).write(path)
     print(json.dumps({"result": "bundled", "path": str(path)}) if options.json else f"wrote {path}")
     return 0
+
+
+def _origin() -> str:
+    """The address of Git's remote; empty outside of a repository, as in the job that only posts."""
+    try:
+        return Git()("remote", "get-url", "origin")
+    except GitError:
+        return ""
 
 
 def _body(options: argparse.Namespace) -> str:
