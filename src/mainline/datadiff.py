@@ -104,8 +104,12 @@ def _table(name: str, before: TableProfile | None, after: TableProfile | None) -
     both = {
         column: (old.columns[column], new.columns[column]) for column in new.columns if column in old.columns
     }
-    few = {column for column, (a, b) in both.items() if _few(_values(a, rows[0]), _values(b, rows[1]))}
-    few -= {column for column, (a, _) in both.items() if a.dtype in TIMES}
+    timeless = {
+        column: pair
+        for column, pair in both.items()
+        if pair[0].dtype not in TIMES and not _names_months(pair, {*old.months, *new.months})
+    }
+    few = {column for column, (a, b) in timeless.items() if _few(_values(a, rows[0]), _values(b, rows[1]))}
     return TableDiff(
         name,
         rows,
@@ -114,9 +118,15 @@ def _table(name: str, before: TableProfile | None, after: TableProfile | None) -
         removed=tuple(column for column in old.columns if column not in new.columns),
         retyped={name: (a.dtype, b.dtype) for name, (a, b) in both.items() if a.dtype != b.dtype},
         nulls=_nulls(both),
-        movers=_movers(both, few),
+        movers=_movers(timeless, few),
         too_few=tuple(name for name in both if name in few),
     )
+
+
+def _names_months(pair: tuple[ColumnProfile, ColumnProfile], months: Set[str]) -> bool:
+    """A column that only says in which month a row is moves with every month, as times do."""
+    values = {*pair[0].shares, *pair[1].shares}
+    return bool(values) and values <= months
 
 
 _NOTHING = TableProfile(months={}, columns={})

@@ -29,6 +29,10 @@ def numbers(values: list[float]) -> ColumnProfile:
     return ColumnProfile(dtype="float64", nulls=0, quantiles=quantiles(values))
 
 
+def strings(found: dict[str, float]) -> ColumnProfile:
+    return ColumnProfile(dtype="string", nulls=0, shares=found)
+
+
 def distance(one: list[float], other: list[float]) -> float:
     split = datadiff.widest(quantiles(one), quantiles(other))
     return abs(split.after - split.before)
@@ -126,6 +130,14 @@ def test_replaced_categories_moved_altogether() -> None:
 
 def profile(months: dict[str, int], **columns: ColumnProfile) -> Profile:
     return Profile(tables={"raw/things": TableProfile(months=months, columns=columns)})
+
+
+def test_a_column_that_names_the_month_moves_with_every_month() -> None:
+    """It is told as months, not as a distribution that moved whole; of another column that is news."""
+    before = profile({"2021-01": 500}, month=strings({"2021-01": 1.0}), colour=strings({"red": 1.0}))
+    after = profile({"2021-02": 500}, month=strings({"2021-02": 1.0}), colour=strings({"blue": 1.0}))
+    (found,) = datadiff.diff(before, after)
+    assert [mover.column for mover in found.movers] == ["colour"]
 
 
 def test_months_columns_types_nulls_and_movers_are_named() -> None:

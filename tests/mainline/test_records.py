@@ -15,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
+from mainline import profile, review, untrusted
 from mainline.errors import RecordError
 from mainline.records import (
     Batch,
@@ -29,6 +31,8 @@ from mainline.records import (
     write_atomically,
 )  # fmt: skip
 
+for module in (profile, review, untrusted):  # their records are subclasses only once they are imported
+    assert module
 RECORDS = tuple(Record.__subclasses__())
 
 
@@ -48,9 +52,14 @@ def _strategy(kind: Any) -> st.SearchStrategy[Any]:
         case types.UnionType:
             return st.one_of(inner)
         case None if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return st.builds(kind, **{k: _strategy(f.annotation) for k, f in kind.model_fields.items()})
+            return st.builds(kind, **{name: _field(field) for name, field in kind.model_fields.items()})
         case _:
             return st.from_type(kind)
+
+
+def _field(field: FieldInfo) -> st.SearchStrategy[Any]:
+    patterns = [pattern for one in field.metadata if (pattern := getattr(one, "pattern", None))]
+    return st.from_regex(patterns[0], fullmatch=True) if patterns else _strategy(field.annotation)
 
 
 @pytest.mark.parametrize("kind", RECORDS)

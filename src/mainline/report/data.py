@@ -96,7 +96,8 @@ def _growth(rows: tuple[int | None, int | None]) -> str:
         return "new" if before is None else "gone"
     if before == after:
         return "none"
-    return f"{after - before:+,}" + (f" ({after / before - 1:+.1%})" if before else "")
+    change = f"{after - before:+,}" + (f" ({after / before - 1:+.1%})" if before else "")
+    return change.replace("-", "−")
 
 
 def _months(months: Mapping[str, tuple[int | None, int | None]]) -> str:

@@ -17,7 +17,9 @@ def number(value: float | None) -> str:
     """Four decimals, fewer where the number is large."""
     if value is None:
         return "undefined"
-    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.1f}" if abs(value) < 1e9 else f"{value:.6g}"
+    size = abs(value)
+    told = f"{size:.4f}" if size < 1000 else f"{size:,.1f}" if size < 1e9 else f"{size:.6g}"
+    return f"−{told}" if value < 0 else told
 
 
 def signed(value: float | None) -> str:

@@ -68,7 +68,7 @@ def show(found: LockState, *, asked: bool = True) -> None:
     """Print it for a person."""
     console = Console(highlight=False, soft_wrap=True)
     colour = {"current": "green", "stale": "yellow", "broken": "red"}[found.state]
-    console.print(f"dvc.lock is [bold {colour}]{found.state}[/]", _headline(found, asked=asked))
+    console.print(f"dvc.lock is [bold {colour}]{found.state}[/]{_headline(found, asked=asked)}")
     if found.problem:
         console.print(f"  {escape(found.problem)}")
     for stage in found.stale:
@@ -87,7 +87,9 @@ def _headline(found: LockState, *, asked: bool) -> str:
     if found.state != "current":
         return ""
     return (
-        f"and pushed: {found.objects:,} objects on {found.remote}" if asked else "(the remote was not asked)"
+        f" and pushed: {found.objects:,} objects on {found.remote}"
+        if asked
+        else " (the remote was not asked)"
     )
 
 
@@ -102,4 +104,6 @@ def _remedy(found: LockState) -> str:
         return "dvc push where the data is; or run the stages again: dvc repro --force, then dvc push"
     if "merge conflict" in found.problem:
         return "take either side of the conflict, then mainline run"
+    if "remote" in found.problem:
+        return "dvc push, where the data is; a team's store: data/README.md; on GitHub: .github/README.md"
     return ""
