@@ -21,6 +21,7 @@ MODULES = sorted(
 LAYERS = {
     "errors": 0, "schema": 0,
     "settings": 1, "records": 1, "profile": 1, "review": 1, "policy": 1, "tags": 1,
+    "releases": 1,
     "summary": 2, "datadiff": 2, "report": 2, "untrusted": 2, "reproduction": 2, "required": 2, "gates": 2,
     "rules": 2, "locks": 2,
     "git": 3, "gathered": 3, "forge": 3, "patience": 3, "cml": 3, "storage": 3, "champion": 3,
