@@ -127,6 +127,18 @@ class Dvc:
             raise StorageError("DVC could not tell what the lock names", why=done.stderr.strip()[-1000:])
         return Survey.model_validate_json(done.stdout)
 
+    def pull(self, outputs: list[str]) -> None:
+        """Bring these outputs of the lock into the work tree. Raises StorageError."""
+        done = subprocess.run(
+            self._command(["pull", "--", *outputs]),
+            cwd=self.root,
+            env=self._env(),
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise StorageError(f"DVC could not pull {', '.join(outputs)}", why=done.stderr.strip()[-1000:])
+
     def push(self, on_line: Callable[[str], None]) -> None:
         """Send what the lock names and the run cache to the remote. DVC is content when an object is nowhere.
 

@@ -44,6 +44,15 @@ def test_a_stale_lock_is_trained_pushed_and_then_current(world: World) -> None:
     assert "train" not in again.jobs and again.jobs["required"] == "success"
 
 
+def test_another_model_is_compared_and_its_plots_come_with_the_report(world: World) -> None:
+    world.change("slower", "params.yaml", world.params("train", lr=0.009))
+    assert world.pull_request("slower").jobs["train"] == "success"
+    ran = world.pull_request("slower")
+    assert Gate.read(world.artifact("reports-gate") / "gate.json").basis == "same rows", ran.output
+    assert list(world.artifact("plots").glob("*.svg"))
+    assert "data:image/svg+xml;base64," in (world.artifact("report-page") / "report.html").read_text()
+
+
 def test_data_that_fails_its_expectations_stops_everything(world: World) -> None:
     expectations = clones.git(world.origin, "show", f"{DEFAULT}:src/usecase/expectations.py")
     asked = expectations.replace("min_value=20,", "min_value=2000,")

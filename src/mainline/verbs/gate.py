@@ -18,14 +18,16 @@ from rich.table import Table
 
 from mainline import champion, gates, policy
 from mainline.champion import Base, Found
-from mainline.errors import Answer, ConfigError, Interrupted, MainlineError
+from mainline.errors import Answer, ConfigError, Interrupted, MainlineError, StorageError
 from mainline.exported import LOCK, Exported
 from mainline.gates import Decision, Evidence
+from mainline.gathered import PLOTS
 from mainline.git import Git
 from mainline.policy import GatePolicy
 from mainline.records import write_atomically
 from mainline.review import Change, Comparison, Gate
 from mainline.settings import read
+from mainline.storage import Dvc
 from mainline.verbs import parsing
 
 POLICY = champion.FOLDER / "params.yaml"  # where `compare` looks for a gate other than the work tree's
@@ -159,7 +161,11 @@ def _measure(case: Case) -> tuple[Evidence, Evidence | None]:
     if case.main_policy:
         with suppress(ConfigError):  # another task has other figures
             mains = _evidence(case, _compare(case.main_policy))
-    return _evidence(case, _compare(None)), mains
+    evidence = _evidence(case, _compare(None))
+    if not PLOTS.is_dir():
+        with suppress(StorageError):  # pictures for the report; it is complete without
+            Dvc().pull([str(PLOTS)])
+    return evidence, mains
 
 
 def _compare(other: GatePolicy | None) -> Comparison:
