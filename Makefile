@@ -6,6 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 UV_VERSION := 0.13.8
+SYNC ?=  # flags of uv sync, for a machine that needs less: make setup SYNC=--no-default-groups
 BIN := .venv/bin
 # The Python of the machine, not that of .venv, which has no pip.
 PYTHON ?= $(firstword $(filter-out $(CURDIR)/$(BIN)/%,$(shell type -ap python3 2>/dev/null)) python3)
@@ -26,7 +27,7 @@ help: ## list the verbs
 .PHONY: setup
 setup: $(UV) ## bring the locked environment into .venv (uv itself too, if there is none)
 	@if [ ! -x $(BIN)/mainline ]; then echo "First time: installing the locked environment (about 6 GB, torch with CUDA)"; \
-		$(UV) sync --locked --compile-bytecode; else $(UV) sync --locked --quiet; fi
+		$(UV) sync --locked --compile-bytecode $(SYNC); else $(UV) sync --locked --quiet $(SYNC); fi
 
 # emulate (a GitHub API) and the linter of the Jenkinsfile; Node itself comes with the environment
 tests/node_modules/.package-lock.json: tests/package-lock.json | setup
@@ -43,6 +44,10 @@ test: setup tests/node_modules/.package-lock.json ## the fast tests
 .PHONY: test-all
 test-all: setup tests/node_modules/.package-lock.json ## every test, with coverage
 	@pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered -q
+
+.PHONY: test-ci
+test-ci: setup tests/node_modules/.package-lock.json ## the workflows and the Jenkinsfile, executed (needs Java)
+	@pytest -n auto --dist loadgroup -q tests/workflows tests/jenkins
 
 .PHONY: lint
 lint: setup ## ruff, mypy and the other checks of pre-commit, on every file

@@ -22,6 +22,7 @@ from mainline.review import Champion
 
 FOLDER = Path(".mainline/champion")  # model.onnx, manifest.json, metrics.json; `compare` reads them
 MAIN = "main"
+BASELINES = "baselines"  # said instead of a ref: compare with nothing that was ever merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ def find(git: Git, model: str, base: Base | None, chosen: str | None = None) -> 
 
     Raises GitError for a ref that does not exist, StorageError for one without a model.
     """
+    if chosen == BASELINES:
+        return Found(_champion("baselines", "the baselines", None, None), None)
     if chosen is not None:
         return _named(git, "chosen", chosen, _commit(git, chosen))
     if tag := _production(git, model):
@@ -68,6 +71,21 @@ def find(git: Git, model: str, base: Base | None, chosen: str | None = None) -> 
     if base and (exported := at(git, base.tip)):
         return Found(_champion("main", base.name, base.tip, exported), exported)
     return Found(_champion("baselines", "the baselines", None, None), None)
+
+
+def unchanged(git: Git, base: Base | None, candidate: Exported) -> Found | None:
+    """Main's model, for a branch that does not touch it: it was judged when it was merged.
+
+    None on main itself, and where model or test rows differ. Raises as `at` does.
+    """
+    if base is None or git("rev-parse", "HEAD") == base.tip:
+        return None
+    exported = at(git, base.tip)
+    if exported is None or not candidate.test_md5:
+        return None
+    if (exported.model_md5, exported.test_md5) != (candidate.model_md5, candidate.test_md5):
+        return None
+    return Found(_champion("main", base.name, base.tip, exported), exported)
 
 
 def main_branch(git: Git) -> Base | None:

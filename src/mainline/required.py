@@ -30,8 +30,8 @@ PUSHED = (
     "decides. If none starts (no GitHub App is set up), close and reopen the pull request"
 )
 FORK = (
-    "the lock is stale, and a fork's pull request is never trained here: run `make run`, commit what changed "
-    "and push; or a maintainer takes the branch into this repository"
+    "the lock is stale, and a fork's pull request is never trained here, nor can it push data: a maintainer "
+    "takes the branch into this repository"
 )
 BY_HAND = ". Dependabot's runs have no keys; start ci by hand on its branch, in the tab Actions"
 MERGED = (

@@ -77,7 +77,7 @@ def render(report: ForkReport) -> str:
 It {said}, about {report.commit}.
 
 ```text
-{inert(report.text)}
+{inert(report.text)[:LONGEST_TEXT]}
 ```
 """
 

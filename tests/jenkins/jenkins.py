@@ -59,7 +59,7 @@ class Told:
     def verbs(self) -> list[str]:
         """Make targets and verbs in order, without what prepares a machine."""
         called = [" ".join(call) for call in self.calls if call[0] != "dvc"]
-        return [call for call in called if call != "make setup"]
+        return [call for call in called if not call.startswith("make setup")]
 
 
 def run(scenarios: dict[str, Scenario], folder: Path, jenkinsfile: Path = JENKINSFILE) -> dict[str, Told]:

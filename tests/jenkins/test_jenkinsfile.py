@@ -65,7 +65,7 @@ SCENARIOS = {
 }
 QUALITY = ["make lint", "make test"]
 DATA = "mainline run --pull validate-features"
-REPORT = "mainline report --run-url=https://ci.test/job/7"
+REPORT = "mainline report --run-url=https://ci.test/job/7 --mlflow-url="
 COMMENT = "mainline comment --file incoming/reports/report.md --pr=7 --sha=the head"
 TOLD = [REPORT, COMMENT]
 
@@ -101,8 +101,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
         ("gate stopped by a person", "ABORTED", "linux linux linux",
          [*QUALITY, "mainline lock", DATA, *TOLD]),
         ("no machine", "FAILURE", "linux", []),
-        ("main", "SUCCESS", "linux", [*QUALITY, "mainline lock"]),
-        ("main, stale", "FAILURE", "linux", [*QUALITY, "mainline lock"]),
+        ("main", "SUCCESS", "linux", [*QUALITY, "make test-ci", "mainline lock"]),
+        ("main, stale", "FAILURE", "linux", [*QUALITY, "make test-ci", "mainline lock"]),
         ("other branch", "SUCCESS", "", []),
     ],
 )  # fmt: skip
@@ -259,7 +259,7 @@ def test_the_stand_ins_are_no_more_than_the_verbs() -> None:
     """A flag that a verb does not have would pass here, as the stand-ins take any."""
     asked = {
         "lock": ["--no-remote"], "run": ["--pull"], "push": ["--branch"], "gate": ["--accept-hold"],
-        "report": ["--run-url"], "comment": ["--file", "--bundle", "--untrusted", "--pr", "--sha"],
+        "report": ["--run-url", "--mlflow-url"], "comment": ["--file", "--bundle", "--untrusted", "--pr", "--sha"],
     }  # fmt: skip
     for verb, flags in asked.items():
         done = subprocess.run(

@@ -153,6 +153,23 @@ def test_main_until_something_is_in_production(repository: Path) -> None:
     assert champion.here(repository).model_md5 == md5(b"two")
 
 
+def test_a_branch_that_does_not_touch_the_model_is_held_against_mains(repository: Path) -> None:
+    """Else a hold that was accepted at the merge would come back on every change of words, until a release."""
+    git = Git(repository)
+    tag(repository, "flight-delay#production#1")
+    export(repository, "merged, not yet released")
+    clones.commit(repository, "another model")
+    base = champion.main_branch(git)
+    assert champion.unchanged(git, base, champion.here(repository)) is None, "on main production counts"
+    clones.git(repository, "checkout", "--quiet", "-b", "words")
+    clones.commit(repository, "words")
+    found = champion.unchanged(git, base, champion.here(repository))
+    assert found and told(found) == ("main", "main")
+    export(repository, "a third")
+    clones.commit(repository, "a third model")
+    assert champion.unchanged(git, base, champion.here(repository)) is None
+
+
 def test_the_newest_production_tag_wins_and_others_do_not_count(repository: Path) -> None:
     for name in ("flight-delay#production#2", "flight-delay#staging#11", "other#production#12"):
         tag(repository, name)

@@ -139,9 +139,14 @@ def test_for_a_program(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("flag", ["--run-url", "--mlflow-url"])
-def test_an_address_must_be_one(root: Path, capsys: pytest.CaptureFixture[str], flag: str) -> None:
-    assert cli.main(["report", flag, "javascript:alert(1)"]) == 11
-    assert f"{flag} 'javascript:alert(1)' is no http(s) address" in capsys.readouterr().err
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "databricks", "https://me:secret@host"])
+def test_what_is_no_address_is_left_out(
+    root: Path, capsys: pytest.CaptureFixture[str], flag: str, address: str
+) -> None:
+    assert cli.main(["report", flag, address, "--stdout"]) == 0
+    shown = capsys.readouterr()
+    assert f"{flag} is no plain http(s) address" in shown.err
+    assert address not in shown.out + shown.err
 
 
 def test_outside_of_a_repository_it_says_so(

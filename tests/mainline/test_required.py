@@ -67,8 +67,8 @@ def test_a_training_that_nothing_kept_from_running_is_started_by_hand() -> None:
     assert "by hand" not in problems("pull_request", "stale", TRAINED, train=SKIPPED, data=FAILURE)
 
 
-def test_a_fork_is_told_how_to_train() -> None:
-    assert "make run" in problems("pull_request", "stale", TRAINED, fork=True, train=SKIPPED)
+def test_a_fork_is_told_who_trains() -> None:
+    assert "a maintainer takes the branch" in problems("pull_request", "stale", TRAINED, fork=True, train=SKIPPED)
 
 
 @given(

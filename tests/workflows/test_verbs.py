@@ -17,7 +17,7 @@ def test_a_fork_is_neither_trained_nor_pushed() -> None:
 
 
 def test_main_is_only_looked_at() -> None:
-    assert github_verbs("push") == ["make lint", "make test", "mainline lock"]
+    assert github_verbs("push") == ["make lint", "make test", "make test-ci", "mainline lock"]
 
 
 def test_nothing_else_starts_anything_yet() -> None:

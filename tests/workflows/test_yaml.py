@@ -163,7 +163,7 @@ def _guarded(name: str) -> None:
     condition = " ".join(CI[name]["if"].split())
     parts = re.split(r" && (?![^()]*\))", condition.removeprefix("${{ ").removesuffix(" }}"))
     assert not [part for part in parts if "||" in part and not part.startswith("(")], condition
-    branch = "github.ref_name != github.event.repository.default_branch"
+    branch = "github.ref_type == 'branch' && github.ref_name != github.event.repository.default_branch"
     started = f"(github.event_name == 'workflow_dispatch' && {branch})"
     assert f"({started} || {OURS})" in condition, condition
 

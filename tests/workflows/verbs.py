@@ -70,8 +70,10 @@ def github_verbs(event: Event) -> list[str]:
 
 
 def _for(event: Event, step: dict[str, Any]) -> bool:
-    """Steps of a fork say so by comparing the two repositories."""
+    """Steps of a fork say so by comparing the two repositories, those for main alone by the event."""
     condition = str(step.get("if", ""))
+    if "github.event_name == 'push'" in condition:
+        return event == "push"
     if "!= github.repository" in condition:
         return event == "fork"
     return "== github.repository" not in condition or event != "fork"

@@ -57,6 +57,7 @@ environment: GITHUB_TOKEN, GITHUB_REPOSITORY, GITHUB_API_URL; CML_SHA256 lets `c
     verb.add_argument("--via", choices=("auto", "cml", "api"), default="auto", help="auto: CML if it is here")
     verb.add_argument("--api-url", metavar="URL", help="root of the REST API (default: GITHUB_API_URL)")
     verb.add_argument("--repository", metavar="OWNER/NAME", help="default: GITHUB_REPOSITORY, else origin")
+    verb.add_argument("--base", metavar="BRANCH", help="only a pull request to this branch")
     verb.add_argument("--dry-run", action="store_true", help="only read; say what would be done")
     fork = verb.add_mutually_exclusive_group()
     fork.add_argument("--bundle", type=Path, metavar="DIR", help="write the report for the trusted workflow")
@@ -159,6 +160,7 @@ def _pull_request(github: forge.GitHub, options: argparse.Namespace) -> forge.Pu
         found = github.open_pull_requests(sha=options.sha)
     else:
         raise ForgeError("no pull request is named", remedy="give --pr, --branch or --sha")
+    found = [pull for pull in found if options.base in (None, pull.base_branch)]
     current = [pull for pull in found if options.sha in (None, pull.head_sha)]
     if len(current) == 1:
         return current[0]

@@ -99,7 +99,8 @@ def _case(git: Git, chosen: str | None) -> Case:
     mine = policy.gate(own)
     candidate = champion.here()
     base = champion.main_branch(git)
-    found = champion.find(git, _model(git, base, own), base, chosen)
+    same = None if chosen else champion.unchanged(git, base, candidate)
+    found = same or champion.find(git, _model(git, base, own), base, chosen)
     main_policy, changes, warnings = _main(git, base, own, mine)
     theirs = found.exported.manifest if found.exported else None
     if theirs and candidate.manifest and (warning := gates.overlap(theirs, candidate.manifest)):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-from mainline.errors import ConfigError
 from mainline.gathered import PLOTS, Asked, gather
 from mainline.git import Git
 from mainline.records import write_atomically
@@ -44,9 +44,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
 
 def report(options: argparse.Namespace) -> int:
     """Write the report of whatever is there; what is missing or broken is said in it."""
-    for name in ("run_url", "mlflow_url"):
-        _check_url(name, getattr(options, name))
-    asked = Asked(options.base, options.title, options.run_url, options.mlflow_url)
+    run_url, mlflow_url = _address("run", options.run_url), _address("mlflow", options.mlflow_url)
+    asked = Asked(options.base, options.title, run_url, mlflow_url)
     document = sections.build(gather(asked, Git()))
     text = markdown.render(document)
     write_atomically(MARKDOWN, text.encode())
@@ -61,10 +60,12 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_url(name: str, url: str) -> None:
+def _address(name: str, url: str) -> str:
+    """Only what a reader can open is linked; a report is not refused for `databricks` or `sqlite:///`."""
     if url and not escape.url(url):
-        flag = name.replace("_", "-")
-        raise ConfigError(f"--{flag} {url!r} is no http(s) address", remedy="leave it out, or correct it")
+        print(f"mainline report: --{name}-url is no plain http(s) address and is left out", file=sys.stderr)
+        return ""
+    return url
 
 
 def _parts(document: Document, text: str) -> dict[str, Any]:
