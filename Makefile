@@ -70,6 +70,10 @@ mlflow: setup ## look at the runs in MLflow on http://127.0.0.1:5000 (Ctrl-C end
 	@case "$${MLFLOW_TRACKING_URI:-}" in http*) echo "Open $$MLFLOW_TRACKING_URI";; \
 	*) mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000;; esac
 
+.PHONY: serve
+serve: setup ## serve the model of models/ on http://127.0.0.1:3000 (PORT=N for another; Ctrl-C ends it)
+	@python -m serving.run --port $(or $(PORT),3000)
+
 .PHONY: reproduce
 reproduce: setup ## train again in a clone with an empty cache and compare with dvc.lock
 	@mainline reproduce

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mainline import objects, tags
+from mainline import manifests, objects, tags
 from mainline.errors import ConfigError, GitError, IntegrityError, RecordError, StorageError
 from mainline.exported import LOCK, MODEL, TEST, Exported, file_md5, read_exported, verify
 from mainline.git import ORIGIN, Git
@@ -21,6 +21,9 @@ from mainline.records import write_atomically
 from mainline.review import Champion
 
 FOLDER = Path(".mainline/champion")  # model.onnx, manifest.json, metrics.json; `compare` reads them
+# The candidate's test rows, where the work tree has none: a part of the output they belong to would be taken
+# for a change of it.
+ROWS = Path(".mainline/candidate/test.parquet")
 MAIN = "main"
 BASELINES = "baselines"  # said instead of a ref: compare with nothing that was ever merged
 
@@ -31,11 +34,12 @@ class Found:
 
     champion: Champion
     exported: Exported | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The main branch: its name and tip. `fork`: where HEAD left it; the tip where that is unknown."""
+    """The main branch, as it is called, and its tip. `fork`: where HEAD left it, if known, else the tip."""
 
     name: str
     tip: str
@@ -65,37 +69,58 @@ def find(git: Git, model: str, base: Base | None, chosen: str | None = None) -> 
     if chosen == BASELINES:
         return Found(_champion("baselines", "the baselines", None, None), None)
     if chosen is not None:
-        return _named(git, "chosen", chosen, _commit(git, chosen))
-    if tag := _production(git, model):
-        return _named(git, "production", *tag)
-    if base and (exported := at(git, base.tip)):
-        return Found(_champion("main", base.name, base.tip, exported), exported)
-    return Found(_champion("baselines", "the baselines", None, None), None)
+        return _named(git, "chosen", chosen, commit_of(git, chosen))
+    tag, warnings = _production(git, model)
+    if tag:
+        found = _named(git, "production", *tag)
+    elif base and (exported := at(git, base.tip)):
+        found = Found(_champion("main", base.name, base.tip, exported), exported)
+    else:
+        found = Found(_champion("baselines", "the baselines", None, None), None)
+    return replace(found, warnings=warnings)
 
 
 def unchanged(git: Git, base: Base | None, candidate: Exported) -> Found | None:
     """Main's model, for a branch that does not touch it: it was judged when it was merged.
 
-    None on main itself, and where model or test rows differ. Raises as `at` does.
+    None on main itself, and where model, test rows or what a service does with the model differ.
+    Raises as `at` does.
     """
     if base is None or git("rev-parse", "HEAD") == base.tip:
         return None
     exported = at(git, base.tip)
-    if exported is None or not candidate.test_md5:
-        return None
-    if (exported.model_md5, exported.test_md5) != (candidate.model_md5, candidate.test_md5):
+    if exported is None or not same_model(candidate, exported):
         return None
     return Found(_champion("main", base.name, base.tip, exported), exported)
 
 
+def same_model(one: Exported, other: Exported) -> bool:
+    """The same model on the same test rows, with which a service would do the same: nothing to compare."""
+    if not one.test_md5 or (one.model_md5, one.test_md5) != (other.model_md5, other.test_md5):
+        return False
+    if one.manifest is None or other.manifest is None:
+        return False
+    return not manifests.differing(one.manifest, other.manifest)
+
+
 def main_branch(git: Git) -> Base | None:
-    """origin's main, else the local one; asked of origin where the clone has neither. Raises GitError."""
-    for name in (f"refs/remotes/origin/{MAIN}", f"refs/heads/{MAIN}"):
-        if tip := _known(git, name):
-            return _base(git, name.split("/", 2)[2], tip)
-    if _origin(git) and (tip := _fetched(git, f"refs/heads/{MAIN}")):
-        return _base(git, f"origin/{MAIN}", tip)
-    return None
+    """origin's default branch, brought here where this clone lacks it; without origin the local main.
+
+    None where there is none. Raises GitError.
+    """
+    if not has_origin(git):
+        tip = _known(git, f"refs/heads/{MAIN}")
+        return _base(git, MAIN, tip) if tip else None
+    name = _default(git)
+    if name is None:
+        return None
+    tip = _known(git, f"refs/remotes/{ORIGIN}/{name}") or _fetched(git, f"refs/heads/{name}")
+    return _base(git, f"{ORIGIN}/{name}", tip) if tip else None
+
+
+def has_origin(git: Git) -> bool:
+    """Whether there is anybody to ask for the main branch and for the tags of production."""
+    return ORIGIN in git("remote").split()
 
 
 def parameters(git: Git, commit: str) -> dict[str, Any]:
@@ -120,7 +145,10 @@ def blob(git: Git, commit: str, path: str) -> bytes | None:
 
 
 def fetch_candidate(root: Path, candidate: Exported) -> None:
-    """The candidate's model and test rows where they belong. Raises StorageError, IntegrityError."""
+    """The candidate's model where it belongs; its test rows there, or in ROWS.
+
+    Raises StorageError, IntegrityError.
+    """
     wanted = {MODEL: candidate.model_md5, TEST: candidate.test_md5 or ""}
     for path, md5 in wanted.items():
         content = _file(root / path)
@@ -129,18 +157,30 @@ def fetch_candidate(root: Path, candidate: Exported) -> None:
                 f"{path} is not the file that {LOCK} names",
                 remedy=f"`mainline run` makes it anew; `dvc checkout --force {path}` brings it back",
             )
-    if absent := {path: md5 for path, md5 in wanted.items() if not (root / path).exists()}:
+    absent = {path: md5 for path, md5 in wanted.items() if not (root / path).exists()}
+    (root / ROWS).unlink(missing_ok=True)
+    if TEST in absent:
+        absent[ROWS.as_posix()] = absent.pop(TEST)
+    if absent:
         objects.fetch(root, absent)
     verify(root / MODEL, candidate.manifest)
 
 
-def fetch_champion(root: Path, champion: Exported) -> None:
-    """The champion's model and records in FOLDER. Raises StorageError, IntegrityError."""
+def fetch_champion(root: Path, champion: Exported, of: str = "the champion") -> None:
+    """The champion's model and records in FOLDER; `of` names it. Raises StorageError, IntegrityError."""
     clear(root)
     for name, content in champion.files.items():
         write_atomically(root / FOLDER / name, content)
     target = FOLDER / Path(MODEL).name
-    objects.fetch(root, {target.as_posix(): champion.model_md5})
+    try:
+        objects.fetch(root, {target.as_posix(): champion.model_md5})
+    except StorageError as error:
+        why = ": ".join(filter(None, (error.what, error.why))).replace(target.as_posix(), MODEL)
+        raise StorageError(
+            f"{MODEL} of {of} cannot be fetched",
+            why=why,
+            remedy="if the remote answers and lacks it: `dvc push` from a checkout of that commit",
+        ) from None
     try:
         verify(root / target, champion.manifest)
     except IntegrityError:
@@ -152,24 +192,47 @@ def clear(root: Path) -> None:
     shutil.rmtree(root / FOLDER, ignore_errors=True)
 
 
-def _production(git: Git, model: str) -> tuple[str, str] | None:
-    """Name and commit of the newest production tag; asked of origin where the clone may lack tags."""
+def _production(git: Git, model: str) -> tuple[tuple[str, str] | None, tuple[str, ...]]:
+    """Name and commit of the newest production tag, and warnings.
+
+    Origin's tags count: a clone may lack some, and keeps what was withdrawn or never arrived. This clone's
+    are used where there is no origin, or where it cannot be asked.
+    """
     pattern = f"refs/tags/{model}#production#*"
-    local = git("for-each-ref", "--format=%(refname:strip=2)", pattern).splitlines()
-    if newest := tags.newest(local, model, "production"):
-        return str(newest), _commit(git, f"refs/tags/{newest}")
-    if _known(git, f"refs/remotes/origin/{MAIN}") or not _origin(git):
-        return None
-    remote = [
-        line.split("\t")[1] for line in git("ls-remote", "--tags", "--refs", ORIGIN, pattern).splitlines()
-    ]
-    newest = tags.newest((name.removeprefix("refs/tags/") for name in remote), model, "production")
+    mine = _listed(git("for-each-ref", "--format=%(objectname)\t%(refname)", pattern))
+    theirs, warnings = mine, list[str]()
+    if has_origin(git):
+        try:
+            theirs = _listed(git("ls-remote", "--tags", "--refs", ORIGIN, pattern))
+        except GitError as error:
+            why = error.why.partition("\n")[0]
+            warnings.append(f"{ORIGIN} cannot be asked for production tags ({why}): this clone's are used")
+    newest = tags.newest((name.removeprefix("refs/tags/") for name in theirs), model, "production")
     if newest is None:
-        return None
-    commit = _fetched(git, f"refs/tags/{newest}")
+        return None, tuple(warnings)
+    name = f"refs/tags/{newest}"
+    commit = _known(git, name) if mine.get(name) == theirs[name] else _fetched(git, name)
     if commit is None:
-        raise GitError(f"{newest} is gone from origin", remedy="run this again")
-    return str(newest), commit
+        raise GitError(f"{newest} is gone from {ORIGIN}, or is no commit", remedy="run this again")
+    return (str(newest), commit), tuple(warnings)
+
+
+def _listed(lines: str) -> dict[str, str]:
+    """Objects by the names of their references."""
+    return {name: sha for sha, _, name in (line.partition("\t") for line in lines.splitlines())}
+
+
+def _default(git: Git) -> str | None:
+    """The name of origin's default branch; as this clone remembers it where origin cannot be asked."""
+    try:
+        tip, name = git.remote_tip(MAIN)
+        return name or (MAIN if tip else None)
+    except GitError:
+        for remembered in ("HEAD", MAIN):
+            if _known(git, f"refs/remotes/{ORIGIN}/{remembered}"):
+                full = git("rev-parse", "--symbolic-full-name", f"refs/remotes/{ORIGIN}/{remembered}")
+                return full.removeprefix(f"refs/remotes/{ORIGIN}/")
+        raise
 
 
 def _named(git: Git, kind: Any, name: str, commit: str) -> Found:
@@ -192,7 +255,8 @@ def _base(git: Git, name: str, tip: str) -> Base:
         return Base(name, tip, tip)
 
 
-def _commit(git: Git, ref: str) -> str:
+def commit_of(git: Git, ref: str) -> str:
+    """Raises GitError when there is no such tag, branch or commit here."""
     if found := _known(git, ref):
         return found
     raise GitError(
@@ -205,10 +269,6 @@ def _known(git: Git, ref: str) -> str | None:
         return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     except GitError:
         return None
-
-
-def _origin(git: Git) -> bool:
-    return ORIGIN in git("remote").split()
 
 
 def _fetched(git: Git, ref: str) -> str | None:

@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from mainline.errors import MainlineError
-from mainline.verbs import comment, gate, lock, pipeline, push, report, required
+from mainline.errors import Interrupted, MainlineError
+from mainline.verbs import (
+    comment,
+    deploy,
+    gate,
+    lock,
+    pipeline,
+    promote,
+    push,
+    registry,
+    release,
+    report,
+    required,
+    status,
+    verify,
+)
 
-VERBS = (pipeline, lock, gate, push, report, comment, required)  # in the order of the help
+# In the order of the help.
+VERBS = (
+    pipeline,
+    lock,
+    gate,
+    push,
+    report,
+    comment,
+    required,
+    promote,
+    release,
+    deploy,
+    status,
+    verify,
+    registry,
+)
 DESCRIPTION = "The control plane: what is merged is what is served."
 EXIT_CODES = """\
 exit codes:
@@ -21,11 +53,13 @@ exit codes:
   13 the data is not acceptable  21 git failed
   14 training failed             22 the forge failed
   15 damaged or foreign          23 the branch moved on meanwhile
-     checkpoint
+     checkpoint                  24 a deployment did not take
+                                 25 MLflow or Sigstore failed
   75 stopped by a signal, state saved; the same command goes on from there
 answers other than yes, where nothing failed:
   30 the lock is stale           32 the gate holds: a person decides
   31 the lock is broken          33 the gate blocks
+  34 somebody else changed the registry
 """
 
 
@@ -33,13 +67,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; see EXIT_CODES."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.verb(options))
+        with _stoppable():
+            return int(options.verb(options))
     except MainlineError as error:
         print(f"mainline {options.name}: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()  # the reader left (`| head`): no traceback at exit
         return 0
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM, as CI sends it, ends a verb as Ctrl-C does. Raises Interrupted for both."""
+    ours = threading.current_thread() is threading.main_thread()  # others may not set handlers
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if ours else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("stopped", remedy="run the same command again") from None
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, before)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ class Answer(IntEnum):
     BROKEN = 31
     HOLD = 32
     BLOCK = 33
+    OUT_OF_BAND = 34
 
 
 class MainlineError(Exception):
@@ -121,6 +122,18 @@ class SupersededError(MainlineError):
     """The branch moved on while we worked: the newer commit's run does the rest."""
 
     exit_code = 23
+
+
+class DeployError(MainlineError):
+    """A deployment did not take: the new service fails its checks, or the target did not take it."""
+
+    exit_code = 24
+
+
+class ServiceError(MainlineError):
+    """A service beside Git (MLflow, Sigstore) did not answer or refused; Git and the remote lose nothing."""
+
+    exit_code = 25
 
 
 class Interrupted(MainlineError):

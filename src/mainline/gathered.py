@@ -22,6 +22,7 @@ from mainline.git import Git
 from mainline.profile import Profile
 from mainline.records import Features, Manifest, Metrics, Record, Training, Validation
 from mainline.report.facts import Base, Facts
+from mainline.report.headline import COMPARE
 from mainline.review import Gate, LockState, Run
 from mainline.settings import PARAMS
 
@@ -44,7 +45,7 @@ class Asked:
 
 
 def gather(asked: Asked, git: Git) -> Facts:
-    """Everything that is there. Raises GitError outside of a repository."""
+    """Everything that is there. Raises GitError outside of a repository, and for a base that is no commit."""
     commit = git("rev-parse", "HEAD")
     problems: list[str] = []
     gate = _record(Gate, Gate.location, problems)
@@ -66,7 +67,7 @@ def gather(asked: Asked, git: Git) -> Facts:
         profile=_record(Profile, Profile.location, problems),
         validations=tuple(v for path in VALIDATIONS if (v := _record(Validation, path, problems))),
         params=_params(PARAMS.read_bytes() if PARAMS.is_file() else None, "the work tree", problems),
-        failed=_failed(),
+        failed=_failed(Path("dvc.yaml")),
         seconds=_stage_seconds(git),
         calibration=_calibration(PLOTS / "calibration.csv"),
         plots=tuple(path.stem for path in sorted(PLOTS.glob("*.svg"))),
@@ -92,10 +93,10 @@ def _parsed(kind: type[R], content: bytes, name: str, problems: list[str]) -> R 
 
 
 def _base(git: Git, chosen: str | None, gate: Gate | None, problems: list[str]) -> Base:
-    """The commit that was asked for, else the champion's, else main's."""
+    """The commit that was asked for, else the champion's, else main's. Raises GitError for the first."""
     name, commit = "", None
     if chosen:
-        name, commit = chosen, _commit(git, chosen)
+        name, commit = chosen, champion.commit_of(git, chosen)
     elif gate is not None and gate.champion.commit:
         name, commit = gate.champion.name, _commit(git, gate.champion.commit)
     elif main := _main(git):
@@ -152,10 +153,15 @@ def _outputs(content: bytes | None) -> dict[str, str]:
         return {}
 
 
-def _failed() -> dict[str, int]:
-    """Stages whose last run stopped, the latest first."""
+def _failed(pipeline: Path) -> dict[str, int]:
+    """Stages whose last run stopped, the latest first; and the gate's comparison."""
+    try:
+        names = {*yaml.safe_load(pipeline.read_bytes())["stages"], COMPARE}
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        return {}
     found = {}
-    for path in sorted(STAGES.glob("*.json"), key=lambda path: -path.stat().st_mtime):
+    notes = (path for path in STAGES.glob("*.json") if path.stem in names)
+    for path in sorted(notes, key=lambda path: -path.stat().st_mtime):
         try:
             code = int(json.loads(path.read_text())["exit_code"])
         except (OSError, ValueError, KeyError, TypeError):

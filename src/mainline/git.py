@@ -58,6 +58,13 @@ class Git:
                 f"{name!r} cannot be the name of a branch", remedy="give it without refs/heads/"
             )
 
+    def check_origin(self) -> None:
+        """Raises GitError outside of a repository, and in one without origin."""
+        if self._run(("rev-parse", "--git-dir")).returncode:
+            raise GitError("this is no Git repository", remedy="run from the root of the repository")
+        if ORIGIN not in self._checked(("remote",)).split():
+            raise GitError(f"there is no remote called {ORIGIN}", remedy=f"git remote add {ORIGIN} URL")
+
     def remote_tip(self, branch: str) -> tuple[str | None, str | None]:
         """Commit of the branch on origin, and the name of origin's default branch; None without.
 
@@ -90,8 +97,11 @@ class Git:
     def commit_tree(self, tree: str, message: str) -> str:
         """A commit of the tree after HEAD, on no branch yet.
 
-        By the bot, unless the environment names somebody (GIT_AUTHOR_NAME and its like).
+        By whom the environment names (GIT_AUTHOR_NAME and its like), else by whom Git is configured for, else
+        by the bot; in CI, where the variable CI is set, never by the configured.
         """
+        if not os.environ.get("CI") and self._has_identity():
+            return self._checked(("commit-tree", tree, "-p", "HEAD"), text=message)
         author = {
             "GIT_AUTHOR_NAME": os.environ.get("GIT_AUTHOR_NAME", BOT),
             "GIT_AUTHOR_EMAIL": os.environ.get("GIT_AUTHOR_EMAIL", BOT_ADDRESS),
@@ -101,6 +111,9 @@ class Git:
             for key, value in author.items()
         }
         return self._checked(("commit-tree", tree, "-p", "HEAD"), {**author, **committer}, text=message)
+
+    def _has_identity(self) -> bool:
+        return all(self._run(("config", "--get", key)).stdout.strip() for key in ("user.name", "user.email"))
 
     def push_commit(self, commit: str, branch: str, expected: str) -> None:
         """Move origin's branch from `expected` to `commit`, a child of it.
@@ -175,11 +188,11 @@ class Git:
             ) from None
 
 
-def superseded(branch: str) -> SupersededError:
-    """The error for a branch that is not where HEAD is, or is gone."""
+def superseded(branch: str, *, sent: bool = True) -> SupersededError:
+    """The error for a branch that is not where HEAD is, or is gone. `sent`: the data is on the remote."""
     return SupersededError(
         f"{branch} on {ORIGIN} is not at the commit that this run started from",
-        why="it moved on, was never pushed, or is gone; the data and the run cache are on the remote",
+        why=f"it moved on; {'the data and the run cache are on the remote' if sent else 'nothing was sent'}",
         remedy="in CI nothing: the newer commit's run takes over. Elsewhere: git push, or git pull --rebase",
     )
 

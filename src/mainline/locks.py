@@ -64,7 +64,7 @@ class Survey(Part):
     problem: str = ""
 
 
-def judge(seen: Survey, commit: str) -> LockState:
+def judge(seen: Survey, commit: str, lock_sha256: str | None = None) -> LockState:
     """Broken when something is missing that no stale stage would make again; else stale; else current."""
     stale, unproven = _staleness(seen)
     again = _downstream({found.stage for found in stale}, seen.stages)
@@ -73,6 +73,7 @@ def judge(seen: Survey, commit: str) -> LockState:
     return LockState(
         state="broken" if broken else "stale" if stale else "current",
         commit=commit,
+        lock_sha256=lock_sha256,
         remote=seen.remote,
         objects=seen.objects,
         stale=stale,

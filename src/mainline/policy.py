@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from pydantic import Field
+import yaml
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from mainline.errors import ConfigError
 from mainline.review import Change
@@ -20,6 +22,20 @@ HIGHER_IS_BETTER = frozenset((
     "pr_auc", "ks", "lift_10", "macro_f1", "macro_auc", "r2",
 ))
 # fmt: on
+# Of these too little is as bad as too much, so a limit on one side would reward one of the two.
+TWO_SIDED = frozenset(("gap", "bias", "calibration_slope", "calibration_intercept"))
+JUDGED = (*CONTROL, "evaluate")  # what a candidate is measured and judged by; `evaluate` has costs and bins
+
+
+def _one_sided(figures: dict[str, float]) -> dict[str, float]:
+    for name in sorted(TWO_SIDED & figures.keys()):
+        what = "{name} is best at 0 or 1, so no limit on one side holds it: use ece, log_loss or rmse"
+        raise PydanticCustomError("two_sided", what, {"name": name})
+    return figures
+
+
+Margins = Annotated[dict[str, NonNegative], Field(min_length=1), AfterValidator(_one_sided)]
+Limits = Annotated[dict[str, float], AfterValidator(_one_sided)]
 
 
 class Release(Section):
@@ -36,9 +52,9 @@ class GatePolicy(Section):
 
     resamples: Annotated[int, Field(ge=100)]
     confidence: Share
-    margins: Annotated[dict[str, NonNegative], Field(min_length=1)]
-    floors: dict[str, float]
-    ceilings: dict[str, float]
+    margins: Margins
+    floors: Limits
+    ceilings: Limits
     slice_margin: NonNegative
     slice_rows: Annotated[int, Field(ge=1)]
     model_bytes: Annotated[int, Field(ge=1)]
@@ -72,9 +88,15 @@ def release(content: dict[str, Any] | None = None) -> Release:
     return parse(_section("release", content), _Release).release
 
 
+def written(policy: GatePolicy, evaluate: Any = None) -> str:
+    """A parameter file with this gate, and this `evaluate` unless it is None; margins keep their order."""
+    sections = {"gate": policy.model_dump(mode="json")} | ({} if evaluate is None else {"evaluate": evaluate})
+    return yaml.safe_dump(sections, sort_keys=False)
+
+
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
-    """What differs in the sections of the control plane between two parameter files, key by key."""
-    old, new = (_leaves({name: one[name] for name in CONTROL if name in one}) for one in (before, after))
+    """What differs in the sections that judge a candidate between two parameter files, key by key."""
+    old, new = (_leaves({name: one[name] for name in JUDGED if name in one}) for one in (before, after))
     return [
         Change(key=key, before=old.get(key), after=new.get(key))
         for key in sorted({*old, *new})

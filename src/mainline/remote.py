@@ -104,8 +104,11 @@ def _outputs(repo: Repo) -> Iterator[Output]:
 
 def _with_remote(repo: Repo, stages: tuple[Stage, ...], name: str | None) -> Survey:
     stores: dict[tuple[str | None, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    sizes: dict[str, int] = {}
     for out in _outputs(repo):
         stores[out.remote or name, out.hash_name][out.hash_info.value].append(str(out))
+        if out.meta is not None and out.meta.size is not None:
+            sizes[out.hash_info.value] = out.meta.size
     listings: dict[str, dict[str, str]] = {}
     missing: list[MissingObject] = []
     objects = 0
@@ -123,6 +126,8 @@ def _with_remote(repo: Repo, stages: tuple[Stage, ...], name: str | None) -> Sur
             for md5 in wanted.keys() - there
             for path, file in wanted[md5]
         ]
+        if store.fs.protocol == "local":
+            missing += _damaged(store, paths, read, sizes, there)
         objects += len(wanted) + sum(md5.endswith(".dir") for md5 in paths)
     missing.sort(key=lambda item: (item.path, item.file))
     return Survey(stages=stages, listings=listings, remote=name, objects=objects, missing=tuple(missing))
@@ -176,6 +181,24 @@ def _existing(store: Any, md5s: set[str]) -> set[str]:
     if store.fs.protocol == "local":
         return {md5 for md5 in md5s if Path(store.oid_to_path(md5)).is_file()}
     return set(store.oids_exist(md5s))  # lists or asks, whichever is less
+
+
+def _damaged(
+    store: Any,
+    paths: dict[str, list[str]],
+    listings: dict[str, dict[str, str]],
+    sizes: dict[str, int],
+    there: set[str],
+) -> Iterator[MissingObject]:
+    """Of a folder remote, what is not as long as the lock says; of a directory it has the whole's size."""
+    found = {md5: Path(store.oid_to_path(md5)).stat().st_size for md5 in there}
+    for md5, outputs in paths.items():
+        inner = list(listings.get(md5, {}).values()) if md5.endswith(".dir") else [md5]
+        whole = md5 in listings or not md5.endswith(".dir")
+        if not whole or md5 not in sizes or not there.issuperset(inner):
+            continue
+        if sum(found[one] for one in inner) != sizes[md5]:
+            yield from (MissingObject(path=path, md5=md5, state="damaged") for path in outputs)
 
 
 def parse_listing(md5: str, raw: bytes) -> dict[str, str] | None:

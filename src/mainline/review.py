@@ -36,13 +36,15 @@ class MissingObject(Part):
 class LockState(Record):
     """What `mainline lock` found. `objects`: how many were looked for on the remote.
 
-    `unproven`: dependencies inside directories whose listings could not be read without the remote.
+    `lock_sha256`: of the dvc.lock that it looked at; null when there was none. `unproven`: dependencies
+    inside directories whose listings could not be read without the remote.
     """
 
     location = REVIEW / "lock.json"
     version: Literal[1] = 1
     state: Literal["current", "stale", "broken"]
     commit: str
+    lock_sha256: str | None = None
     remote: str | None
     objects: int
     stale: list[StaleStage] = []
@@ -52,7 +54,10 @@ class LockState(Record):
 
 
 class Run(Record):
-    """What `mainline run` did with the stages; seconds of those that ran."""
+    """What `mainline run` did with the stages; seconds of those that ran.
+
+    `lock_sha256`: of the dvc.lock that it left.
+    """
 
     location = REVIEW / "run.json"
     version: Literal[1] = 1
@@ -60,6 +65,7 @@ class Run(Record):
     cached: list[str]
     unchanged: list[str]
     seconds: dict[str, float]
+    lock_sha256: str | None = None
 
 
 class SliceChange(Part):
@@ -141,8 +147,8 @@ class Gate(Record):
     """What `mainline gate` decided, and every number it used.
 
     `basis`: the candidate's test rows; the figures each model recorded on its own test rows; the same model
-    to the byte (nothing to compare); or the baselines. `changes`: of gate and monitor against the champion's
-    branch. `accepted`: a person accepted a hold.
+    to the byte (nothing to compare); the baselines; or nothing, where the lock is stale. `changes`: of gate
+    and monitor against the champion's branch. `accepted`: a person accepted a hold.
     """
 
     location = Path("reports/gate.json")
@@ -150,7 +156,7 @@ class Gate(Record):
     verdict: Literal["promote", "hold", "block"]
     reason: str
     rules: list[Rule]
-    basis: Literal["same rows", "recorded figures", "same model", "baselines"]
+    basis: Literal["same rows", "recorded figures", "same model", "baselines", "nothing"]
     commit: str
     lock_sha256: str
     model_md5: str

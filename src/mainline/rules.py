@@ -11,12 +11,13 @@ from mainline.records import Figure, Metrics
 from mainline.review import Comparison, Rule, SliceChange
 
 Outcome = Literal["promote", "hold", "block"]
+MINIMUM_BLOCKS = 10  # intervals of fewer are too narrow to decide by: `gates` has the rates
 SPELLED = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "macro_auc": "macro AUC", "ece": "calibration error"}
 
 
-def margin(name: str, difference: Figure | None, allowed: float, against: str) -> Rule:
+def margin(name: str, difference: Figure | None, allowed: float, against: str, blocks: int) -> Rule:
     """`difference`: candidate minus champion; `allowed`: how much worse is as good as equal."""
-    turned = _worsening(name, difference)
+    turned = _worsening(name, difference) if blocks >= MINIMUM_BLOCKS else None
     limit = _signed_limit(name, allowed)
     observed = finite(difference.value) if difference else None
     if difference is None or observed is None:
@@ -25,7 +26,8 @@ def margin(name: str, difference: Figure | None, allowed: float, against: str) -
         )
     told = f"{_label(name)} {_told(difference)} {against}, margin {_signed(limit)}"
     if turned is None:
-        return _rule(f"margin {name}", "hold", observed, limit, f"insufficient data for an interval: {told}")
+        text = f"insufficient data for an interval ({blocks} blocks): {told}"
+        return _rule(f"margin {name}", "hold", observed, limit, text)
     least, worst = turned
     if worst <= allowed:
         return _rule(f"margin {name}", "promote", observed, limit, told)
@@ -35,13 +37,18 @@ def margin(name: str, difference: Figure | None, allowed: float, against: str) -
 
 
 def slices(parts: Sequence[SliceChange], policy: GatePolicy) -> Rule:
-    """The slice with the worst favourable end of its interval."""
+    """A slice that lost its figure, else the one with the worst favourable end of its interval."""
     name, allowed = policy.deciding, policy.slice_margin
     limit = _signed_limit(name, allowed)
+    large = [one for one in parts if one.rows >= policy.slice_rows]
+    if lost := [(one.column, one.value) for one in large if _lost(one)]:
+        column, value = min(lost)
+        text = f"{_label(name)} is undefined where {_plain(column)} is {_plain(value)}; the champion's is not"
+        return _rule("slices", "block", None, limit, text)
     judged = [
         (turned[0], one.column, one.value, one)
-        for one in parts
-        if one.rows >= policy.slice_rows and (turned := _worsening(name, one.difference))
+        for one in large
+        if (turned := _worsening(name, one.difference))
     ]
     if not judged:
         return _rule(
@@ -83,8 +90,10 @@ def baseline(metrics: Metrics, policy: GatePolicy) -> Rule:
     if difference is None or value is None:
         return _rule("baseline", "block", None, 0.0, f"{_label(name)} against {_plain(best)} is missing")
     told = f"{_label(name)} {_told(difference)} against the baseline {_plain(best)}"
-    if turned is None or metrics.confidence < policy.confidence:
-        return _rule("baseline", "hold", value, 0.0, f"no interval at {policy.confidence:.0%}: {told}")
+    few = metrics.blocks < MINIMUM_BLOCKS
+    if turned is None or few or metrics.confidence < policy.confidence:
+        text = f"no interval of {MINIMUM_BLOCKS} blocks at {policy.confidence:.0%}: {told}"
+        return _rule("baseline", "hold", value, 0.0, text)
     least, worst = turned
     if worst < 0:
         return _rule("baseline", "promote", value, 0.0, told)
@@ -94,16 +103,16 @@ def baseline(metrics: Metrics, policy: GatePolicy) -> Rule:
 
 
 def recorded(
-    name: str, ours: Figure | None, theirs: Figure | None, allowed: float, because: str, *, same_window: bool
+    name: str, ours: Figure | None, theirs: Figure | None, allowed: float, because: str, why: str, blocks: int
 ) -> Rule:
-    """At best what an unpaired comparison of the same window can say."""
+    """At best what an unpaired comparison of the same window can say; `why` it cannot, unless empty."""
     limit = _signed_limit(name, allowed)
     if ours is None or finite(ours.value) is None:
         return _rule(f"margin {name}", "block", None, limit, f"{_label(name)} is missing or undefined")
-    if not same_window or theirs is None or finite(theirs.value) is None:
-        text = f"{_label(name)} cannot be compared: {because}, and there it was measured on other rows"
+    if why or theirs is None or finite(theirs.value) is None:
+        text = f"{_label(name)} cannot be compared: {because}, {why or 'and they lack it'}"
         return _rule(f"margin {name}", "hold", ours.value, limit, text)
-    return margin(name, unpaired(ours, theirs), allowed, f"on {because}")
+    return margin(name, unpaired(ours, theirs), allowed, f"on {because}", blocks)
 
 
 def unpaired(first: Figure, second: Figure) -> Figure:
@@ -128,7 +137,25 @@ def leak(suspects: Mapping[str, float]) -> Rule:
     return _rule("leak", "block", finite(suspects[worst]), None, text)
 
 
-def size(size: int, limit: int) -> Rule:
+def windows(problem: str) -> Rule:
+    """`problem`: as `manifests.windows` has it."""
+    text = f"{problem}: its figures prove nothing" if problem else "no test month was fitted on"
+    return _rule("windows", "block" if problem else "promote", None, None, text)
+
+
+def rows(comparison: Comparison, metrics: Metrics) -> Rule:
+    """The rows that were scored here must be those that `evaluate` saw."""
+    scored, evaluated = (comparison.rows, comparison.blocks), (metrics.rows, metrics.blocks)
+    text = f"{scored[0]:,} test rows in {scored[1]:,} blocks"
+    if scored == evaluated:
+        return _rule("rows", "promote", None, None, f"{text}, as the candidate recorded")
+    text = f"{text}, but the candidate recorded {evaluated[0]:,} in {evaluated[1]:,}: these are other rows"
+    return _rule("rows", "block", None, None, text)
+
+
+def size(size: int | None, limit: int) -> Rule:
+    if size is None:
+        return _rule("size", "block", None, float(limit), "the size of the model is not known")
     text = f"the model has {size:,} bytes, ceiling {limit:,}"
     return _rule("size", "block" if size > limit else "promote", float(size), float(limit), text)
 
@@ -146,6 +173,11 @@ def latency(comparison: Comparison | None, limit: float) -> Rule:
         text = f"too slow a machine to tell (the champion takes {theirs.median_ms:.3f} ms): {text}"
         return _rule("latency", "hold", median, limit, text)
     return _rule("latency", "block", median, limit, text)
+
+
+def _lost(one: SliceChange) -> bool:
+    """The champion has a figure there, the candidate has none."""
+    return one.champion is not None and (one.candidate is None or not math.isfinite(one.candidate))
 
 
 def _worsening(name: str, difference: Figure | None) -> tuple[float, float] | None:

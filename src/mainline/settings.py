@@ -102,6 +102,6 @@ def _problem(detail: Any) -> str:
 def _hint(value: object) -> str:
     """YAML 1.1 reads 2e-3 as text; people mean a number."""
     try:
-        return f"; YAML wants it written as {float(value)!r}" if isinstance(value, str) else ""
+        return f"; YAML wants it written as {float(value):.15g}" if isinstance(value, str) else ""
     except ValueError:
         return ""

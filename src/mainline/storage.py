@@ -22,6 +22,7 @@ from mainline.locks import Survey
 
 RUNNING = re.compile(r"^Running stage '(.+)':$")
 UNCHANGED = re.compile(r"^Stage '(.+)' didn't change, skipping$")
+SENT = re.compile(r"^(\d+ files?) pushed$")  # the same number each time: the run cache is always sent whole
 CACHED = re.compile(r"^Stage '(.+)' is cached - skipping run, checking out outputs")
 # What DVC says to people who type its commands one by one; a pipeline's reader does not need it.
 CHATTER = re.compile(
@@ -122,7 +123,9 @@ class Dvc:
         try:
             done = subprocess.run(command, cwd=self.root, env=self._env(), capture_output=True, text=True)
         except KeyboardInterrupt:
-            raise Interrupted("stopped; nothing was changed", remedy="run the same command again") from None
+            raise Interrupted(
+                "stopped while the lock was checked", remedy="run the same command again"
+            ) from None
         if done.returncode:
             raise StorageError("DVC could not tell what the lock names", why=done.stderr.strip()[-1000:])
         return Survey.model_validate_json(done.stdout)
@@ -149,7 +152,8 @@ class Dvc:
         with _forwarding(process) as forwarded:
             for line in _lines(process):
                 output.append(line)
-                on_line(f"  {line}")
+                sent = SENT.match(line)
+                on_line(f"  data and run cache: {sent[1]} sent" if sent else f"  {line}")
             code = process.wait()
         if forwarded:
             raise Interrupted("stopped while data was sent", remedy="run the same command again")

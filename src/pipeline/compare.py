@@ -17,7 +17,7 @@ from mainline.policy import GatePolicy
 from mainline.records import Figure
 from mainline.review import Comparison
 from mainline.schema import FeatureTable
-from mainline.settings import PARAMS, read
+from mainline.settings import Section, parse, read
 from pipeline import frames, params, paths
 from pipeline.comparing.paired import SHOWN, UNDEFINED, Pairing, Prediction
 from pipeline.comparing.scorer import Scorer, UnreadableError, latencies
@@ -25,22 +25,37 @@ from pipeline.params import Evaluate
 from usecase.schema import FEATURES
 
 CHAMPION = paths.LOCAL / "champion"  # model.onnx, manifest.json; no folder: no champion
+ROWS = paths.LOCAL / "candidate" / "test.parquet"  # where the work tree has none; see mainline.champion
 POLICY = CHAMPION / "params.yaml"  # the gate to measure by, where it is not the work tree's
 
 
 def main(_arguments: list[str]) -> int:
     """Write the comparison. Raises IntegrityError, RecordError, DataError, ConfigError."""
     started = time.perf_counter()
-    measure = policy.gate(read(POLICY if POLICY.exists() else PARAMS))
+    measure, settings = _measures()
     candidate = Scorer.load(paths.ONNX, paths.MANIFEST)
     champion = _champion(CHAMPION)
-    frame = frames.read(paths.FEATURES / "test.parquet")
-    record = compare(FEATURES, frame, measure, params.load().evaluate, candidate, champion)
+    own = paths.FEATURES / "test.parquet"
+    frame = frames.read(own if own.exists() or not ROWS.exists() else ROWS)
+    record = compare(FEATURES, frame, measure, settings, candidate, champion)
     record.write(Comparison.location)
     print(
         f"compared on {record.rows:,} rows in {record.blocks} blocks: {time.perf_counter() - started:.1f} s"
     )
     return 0
+
+
+class _Measured(Section):
+    evaluate: Evaluate
+
+
+def _measures() -> tuple[GatePolicy, Evaluate]:
+    """The gate and how it measures: what the other file says of them, else the work tree's."""
+    content = read(POLICY) if POLICY.exists() else {}
+    measure = policy.gate(content or None)
+    if "evaluate" not in content:
+        return measure, params.load().evaluate
+    return measure, parse({"evaluate": content["evaluate"]}, _Measured).evaluate
 
 
 def _champion(folder: Path) -> Scorer | None:
@@ -59,6 +74,7 @@ def compare(
 ) -> Comparison:
     """The record. A champion that cannot read the rows is told; a candidate that cannot is an error."""
     _check(table, frame, candidate)
+    _check_months(table, frame, candidate)
     pairing = Pairing.of(table, frame, measure, settings)
     first, unusable = _predict(candidate, frame)
     second, unreadable = _reached(champion, frame, table)
@@ -90,12 +106,27 @@ def compare(
 
 
 def _check(table: FeatureTable, frame: pl.DataFrame, candidate: Scorer) -> None:
-    needed = [one.name for one in (table.block, table.target, *table.slices)]
+    needed = [one.name for one in (table.block, table.time, table.target, *table.slices)]
     if absent := sorted({name for name in needed if name not in frame.columns}):
         raise IntegrityError(f"the test rows have no {', '.join(absent)}", remedy="run featurize anew")
     if problem := candidate.mismatch(frame, table):
         raise IntegrityError(
             "the candidate cannot read its own test rows", why=problem, remedy="run export anew"
+        )
+
+
+def _check_months(table: FeatureTable, frame: pl.DataFrame, candidate: Scorer) -> None:
+    """Rows of other months than the manifest's test window are none; `gates` wants the window to be there."""
+    window = candidate.manifest.windows.get("test", [])
+    if len(window) != 2:
+        return
+    months = frame[table.time.name].dt.strftime("%Y-%m")
+    outside = months.filter(months.is_between(window[0], window[1]).not_() | months.is_null())
+    if len(outside):
+        raise IntegrityError(
+            f"{len(outside):,} test rows are of other months than {window[0]} to {window[1]}",
+            why=f"the first is of {outside[0]}",
+            remedy="run the pipeline anew: make run",
         )
 
 

@@ -113,7 +113,7 @@ def _names(root: str) -> list[str]:
 
 def _names_s3(root: str) -> list[str]:
     import s3fs  # type: ignore[import-untyped]  # a second that only an s3:// source pays
-    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+    from botocore.exceptions import BotoCoreError
 
     store = s3fs.S3FileSystem(config_kwargs=S3_LIST, use_listings_cache=False, skip_instance_cache=True)
     store.retries = 1

@@ -13,7 +13,9 @@ from pathlib import Path
 from tests.imports import ROOT
 
 TESTS = Path(__file__).parents[1]
-BENCHES = [*sorted(TESTS.glob("bench/bench_*.py")), *sorted(TESTS.glob("usecase/bench_*.py"))]
+BENCHES = [
+    bench for room in ("bench", "usecase", "serving") for bench in sorted(TESTS.glob(f"{room}/bench_*.py"))
+]
 
 
 def main() -> int:

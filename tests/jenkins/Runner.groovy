@@ -36,10 +36,17 @@ class Section {
 class When extends Section {
 
     Map variables
-    boolean beforeAgent
+    boolean beforeAgent, beforeInput
     List<Boolean> met = []
 
     void beforeAgent(boolean value) { beforeAgent = value }
+
+    void beforeInput(boolean value) { beforeInput = value }
+
+    void tag(String pattern) {
+        assert !(pattern =~ /[^\w#*-]/) : 'of the globs only the star is known here'
+        met << (variables.TAG_NAME ==~ pattern.replace('*', '.*'))
+    }
 
     void branch(String name) { met << (variables.BRANCH_NAME == name) }
 
@@ -64,6 +71,16 @@ class Limits extends Section {
     void buildDiscarder(Map it) { assert it }
 
     Map logRotator(Map it) { return it }
+
+}
+
+class Input extends Section {
+
+    String message, submitter
+
+    void message(String text) { message = text }
+
+    void submitter(String names) { submitter = names }
 
 }
 
@@ -112,6 +129,7 @@ class Stage extends Section {
 
     String name
     Closure steps, agent, condition
+    Input input
     Stages nested
     Limits limits
     Post after = new Post()
@@ -121,6 +139,8 @@ class Stage extends Section {
     void agent(Closure body) { agent = body }
 
     void when(Closure body) { condition = body }
+
+    void input(Closure body) { input = read(new Input(), body) }
 
     void options(Closure body) { limits = read(new Limits(), body) }
 
@@ -198,6 +218,14 @@ class Build {
         if (when.beforeAgent && !when.met.every()) {
             return
         }
+        if (stage.input) {
+            assert when.beforeInput && when.beforeAgent : "${stage.name} asks before it knows whether it is wanted"
+            note('input', stage.input.submitter)
+            if (scenario.refused) {
+                stop = new Stop('refused', Result.ABORTED)
+                return
+            }
+        }
         onAgent(stage) {
             if (when.met.every()) {
                 note('stage', stage.name)
@@ -256,7 +284,7 @@ class Build {
 
     void note(String kind, Object what) { events << [kind: kind, what: what] }
 
-    int shell(String script, boolean returnStatus) {
+    Object shell(String script, boolean returnStatus, boolean returnStdout = false) {
         assert workspace : "sh without an agent: ${script}"
         note('sh', [script: script, secrets: secrets.keySet().sort()])
         if (script == scenario.interrupted) {
@@ -265,7 +293,11 @@ class Build {
         File file = File.createTempFile('script', '.sh')
         file.text = script
         ProcessBuilder process = new ProcessBuilder('sh', '-xe', file.path).directory(workspace)
-        process.redirectErrorStream(true).redirectOutput(new File(scenario.root as String, 'console.txt'))
+        File console = new File(scenario.root as String, 'console.txt')
+        process.redirectErrorStream(!returnStdout).redirectOutput(console)
+        if (returnStdout) {
+            process.redirectError(ProcessBuilder.Redirect.DISCARD)
+        }
         process.environment().clear()
         process.environment().putAll(scenario.shell)
         (parameters + variables + secrets).each { name, value -> process.environment()[name] = value as String }
@@ -274,7 +306,7 @@ class Build {
         if (code != 0 && !returnStatus) {
             throw new Stop("script returned exit code ${code}")
         }
-        return code
+        return returnStdout ? console.text : code
     }
 
 }
@@ -283,7 +315,7 @@ class Build {
 abstract class Steps extends Script {
 
     static final Map NAMES = [
-        sh: ['script', 'returnStatus', 'label'], milestone: ['ordinal', 'label'],
+        sh: ['script', 'returnStatus', 'returnStdout', 'label'], file: ['credentialsId', 'variable'], milestone: ['ordinal', 'label'],
         checkout: ['branches', 'extensions', 'userRemoteConfigs'],
         stash: ['name', 'includes', 'allowEmpty'], archiveArtifacts: ['artifacts', 'allowEmptyArchive'],
         cloneOption: ['shallow', 'noTags', 'reference', 'honorRefspec'],
@@ -303,9 +335,11 @@ abstract class Steps extends Script {
         build.run(Section.read(new Pipeline(), body))
     }
 
-    int sh(String script) { return build.shell(script, false) }
+    Object sh(String script) { return build.shell(script, false) }
 
-    int sh(Map it) { return build.shell(known('sh', it).script as String, it.returnStatus as boolean) }
+    Object sh(Map it) {
+        return build.shell(known('sh', it).script as String, it.returnStatus as boolean, it.returnStdout as boolean)
+    }
 
     void error(String message) {
         build.note('error', message)
@@ -348,6 +382,11 @@ abstract class Steps extends Script {
     Map usernamePassword(Map it) {
         known('usernamePassword', it)
         return [id: it.credentialsId, names: [it.usernameVariable, it.passwordVariable]]
+    }
+
+    Map file(Map it) {
+        known('file', it)
+        return [id: it.credentialsId, names: [it.variable]]
     }
 
     Map gitUsernamePassword(Map it) {

@@ -23,6 +23,7 @@ code=$(cat "$STAND_INS/exit/$(basename "$0")-$1" 2>/dev/null || echo 0)
 if [ "$(basename "$0") $1 $code" = "make setup 0" ]; then
     mkdir -p .venv/bin && cp "$STAND_INS/make" .venv/bin/mainline && cp "$STAND_INS/make" .venv/bin/dvc
 fi
+cat "$STAND_INS/say/$(basename "$0")-$1" 2>/dev/null
 exit "$code"
 """
 
@@ -31,12 +32,15 @@ exit "$code"
 class Scenario:
     """An event and what the verbs answer. `exits`: by program and first word, e.g. {"mainline-lock": 30}.
 
+    `says`: what a verb prints, by the same names. `refused`: nobody approves where a stage asks.
     `interrupted`: the script during which a person (ABORTED) or a newer build (NOT_BUILT) stops the build.
     """
 
     variables: dict[str, str]
     exits: dict[str, int] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
+    says: dict[str, str] = field(default_factory=dict)
+    refused: bool = False
     interrupted: str = ""
     interruption: str = "ABORTED"
 
@@ -65,7 +69,7 @@ class Told:
 def run(scenarios: dict[str, Scenario], folder: Path, jenkinsfile: Path = JENKINSFILE) -> dict[str, Told]:
     """Each scenario in folders of its own, all in one process of Java."""
     for name, scenario in scenarios.items():
-        _prepare(folder / name, scenario.exits)
+        _prepare(folder / name, scenario)
     asked = [
         asdict(scenario) | {"root": str(folder / name), "shell": _environment(folder / name)}
         for name, scenario in scenarios.items()
@@ -104,13 +108,16 @@ def pasted(text: str) -> list[str]:
     return [line for line in lines if re.search(r"""(\bsh\b|\bscript:)[^/]*["/$]""", line)]
 
 
-def _prepare(root: Path, exits: dict[str, int]) -> None:
+def _prepare(root: Path, scenario: Scenario) -> None:
     (root / "exit").mkdir(parents=True)
+    (root / "say").mkdir()
     (root / "calls").touch()
     (root / "make").write_text(STAND_IN)
     (root / "make").chmod(0o755)
-    for name, code in exits.items():
+    for name, code in scenario.exits.items():
         (root / "exit" / name).write_text(str(code))
+    for name, text in scenario.says.items():
+        (root / "say" / name).write_text(text)
 
 
 def _environment(root: Path) -> dict[str, str]:

@@ -33,6 +33,11 @@ FORK = {**PULL, "CHANGE_FORK": "stranger"}
 STALE = {"mainline-lock": 30}
 PUSH = '.venv/bin/mainline push --branch="$CHANGE_BRANCH"'
 TRAIN = ".venv/bin/mainline run --pull"
+PROMOTED = {"mainline-promote": '{"model": "flight-delay", "version": "v1.3.0", "new": true}\n'}
+MAIN = {"BRANCH_NAME": "main", "BUILD_NUMBER": "8"}
+TAGGED = "flight-delay#production#7"
+TAG = {"BRANCH_NAME": TAGGED, "TAG_NAME": TAGGED, "BUILD_NUMBER": "1"}
+KUBERNETES = {"DEPLOY_TARGET": "kubernetes"}
 SCENARIOS = {
     "documentation only": Scenario(PULL),
     "stale": Scenario(PULL, STALE),
@@ -50,8 +55,22 @@ SCENARIOS = {
     "hold accepted": Scenario(PULL, parameters={"ACCEPT_HOLD": True}),
     "gate stopped by a person": Scenario(PULL, interrupted=".venv/bin/mainline gate"),
     "no machine": Scenario(PULL, {"make-setup": 1}),
-    "main": Scenario({"BRANCH_NAME": "main", "BUILD_NUMBER": "8"}),
-    "main, stale": Scenario({"BRANCH_NAME": "main", "BUILD_NUMBER": "8"}, STALE),
+    "main": Scenario(MAIN, says=PROMOTED),
+    "main, stale": Scenario(MAIN, STALE),
+    "main, deployed": Scenario(MAIN, parameters=KUBERNETES, says=PROMOTED),
+    "main, moved on": Scenario(MAIN, {"mainline-promote": 23}, KUBERNETES),
+    "main, blocked": Scenario(MAIN, {"mainline-promote": 33}, KUBERNETES),
+    "tag": Scenario(TAG, parameters=KUBERNETES),
+    "tag, refused by a person": Scenario(TAG, refused=True),
+    "tag, refused by the verb": Scenario(TAG, {"mainline-release": 16}),
+    "tag of staging": Scenario({**TAG, "TAG_NAME": "flight-delay#staging#7"}),
+    "hostile tag": Scenario({**TAG, "TAG_NAME": 'x#production#1"; touch PWNED; $(touch PWNED)'}),
+    "main, keys": Scenario(
+        MAIN,
+        {},
+        {**KUBERNETES, "STORE_READER": "reader", "STORE_WRITER": "writer", "SIGNING_KEY": "key"},
+        says=PROMOTED,
+    ),
     "other branch": Scenario({"BRANCH_NAME": "topic", "BUILD_NUMBER": "8"}),
     "keys": Scenario(
         PULL, STALE, {"STORE_READER": "reader", "STORE_WRITER": "writer", "MLFLOW_CREDENTIALS": "mlflow"}
@@ -68,6 +87,8 @@ DATA = "mainline run --pull validate-features"
 REPORT = "mainline report --run-url=https://ci.test/job/7 --mlflow-url="
 COMMENT = "mainline comment --file incoming/reports/report.md --pr=7 --sha=the head"
 TOLD = [REPORT, COMMENT]
+PROMOTE = "mainline promote --json"
+RELEASE = f"mainline release --tag {TAGGED}"
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +122,18 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
         ("gate stopped by a person", "ABORTED", "linux linux linux",
          [*QUALITY, "mainline lock", DATA, *TOLD]),
         ("no machine", "FAILURE", "linux", []),
-        ("main", "SUCCESS", "linux", [*QUALITY, "make test-ci", "mainline lock"]),
+        ("main", "SUCCESS", "linux linux", [*QUALITY, "make test-ci", "mainline lock", PROMOTE]),
+        ("main, deployed", "SUCCESS", "linux linux linux",
+         [*QUALITY, "make test-ci", "mainline lock", PROMOTE,
+          "mainline deploy v1.3.0 --stage staging --target kubernetes"]),
+        ("main, moved on", "SUCCESS", "linux linux",
+         [*QUALITY, "make test-ci", "mainline lock", PROMOTE]),
+        ("main, blocked", "FAILURE", "linux linux",
+         [*QUALITY, "make test-ci", "mainline lock", PROMOTE]),
+        ("tag", "SUCCESS", "linux", [f"{RELEASE} --target kubernetes"]),
+        ("tag, refused by a person", "ABORTED", "", []),
+        ("tag, refused by the verb", "FAILURE", "linux", [f"{RELEASE} --target none"]),
+        ("tag of staging", "SUCCESS", "", []),
         ("main, stale", "FAILURE", "linux", [*QUALITY, "make test-ci", "mainline lock"]),
         ("other branch", "SUCCESS", "", []),
     ],
@@ -155,7 +187,30 @@ def test_keys_are_bound_where_they_are_needed_and_nowhere_else(told: dict[str, T
     }
 
 
-@pytest.mark.parametrize("name", ["hostile", "hostile fork"])
+def test_a_promotion_says_its_version_or_why_there_is_none(told: dict[str, Told]) -> None:
+    assert told["main, deployed"].description == "v1.3.0"
+    assert told["main, moved on"].description == "superseded: main moved on"
+
+
+def test_only_what_tags_gets_the_key_that_signs_and_only_what_deploys_pushes(told: dict[str, Told]) -> None:
+    store, push = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], ["GIT_PASSWORD", "GIT_USERNAME"]
+    bound = [event for event in told["main, keys"].of("sh") if event["secrets"]]
+    assert {event["script"].split()[1]: event["secrets"] for event in bound} == {
+        "lock": store,
+        "promote": [*store, *push, "MAINLINE_SIGNING_KEY"],
+        "deploy": [*store, *push],
+    }
+
+
+def test_a_release_is_approved_first_and_made_by_the_code_of_main(told: dict[str, Told]) -> None:
+    events = told["tag"].events
+    assert [event["kind"] for event in events[:2]] == ["input", "agent"], "no agent waits for a person"
+    (checkout,) = told["tag"].of("checkout")
+    assert checkout["branches"] == [{"name": "refs/remotes/origin/main"}]
+    assert told["tag of staging"].of("input") == []
+
+
+@pytest.mark.parametrize("name", ["hostile", "hostile fork", "hostile tag"])
 def test_what_outsiders_wrote_is_text(told: dict[str, Told], name: str) -> None:
     build = told[name]
     for event in build.of("sh"):
@@ -259,7 +314,9 @@ def test_the_stand_ins_are_no_more_than_the_verbs() -> None:
     """A flag that a verb does not have would pass here, as the stand-ins take any."""
     asked = {
         "lock": ["--no-remote"], "run": ["--pull"], "push": ["--branch"], "gate": ["--accept-hold"],
-        "report": ["--run-url", "--mlflow-url"], "comment": ["--file", "--bundle", "--untrusted", "--pr", "--sha"],
+        "report": ["--run-url", "--mlflow-url"],
+        "comment": ["--file", "--bundle", "--untrusted", "--pr", "--sha"],
+        "promote": ["--json"], "deploy": ["--stage", "--target"], "release": ["--tag", "--target"],
     }  # fmt: skip
     for verb, flags in asked.items():
         done = subprocess.run(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.jenkins import jenkins
 from tests.jenkins.jenkins import Scenario
-from tests.jenkins.test_jenkinsfile import FORK, PULL, STALE
+from tests.jenkins.test_jenkinsfile import FORK, KUBERNETES, MAIN, PROMOTED, PULL, STALE, TAG
 from tests.workflows.verbs import Event, github_verbs
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("jenkins")]
@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("jenkins")]
 BUILDS = {
     "pull_request": [Scenario(PULL, STALE), Scenario(PULL)],
     "fork": [Scenario(FORK)],
-    "push": [Scenario({"BRANCH_NAME": "main", "BUILD_NUMBER": "8"})],
-    "tag": [Scenario({"BRANCH_NAME": "v1.0.0", "TAG_NAME": "v1.0.0", "BUILD_NUMBER": "1"})],
+    "push": [Scenario(MAIN, parameters=KUBERNETES, says=PROMOTED)],
+    "tag": [Scenario(TAG)],
     "schedule": [],  # no `triggers`; Runner.groovy does not know the word yet
 }
 

@@ -123,7 +123,7 @@ def validation(severity: str = "warning", sample: list[dict[str, str]] | None = 
 
 def stale(**changes: Any) -> LockState:
     base = {
-        "state": "stale", "commit": COMMIT, "remote": "store", "objects": 3,
+        "state": "stale", "commit": COMMIT, "lock_sha256": LOCK, "remote": "store", "objects": 3,
         "stale": [StaleStage(stage="train", reasons=["params.yaml: train.lr changed"])],
     }  # fmt: skip
     return LockState(**{**base, **changes})
@@ -145,7 +145,10 @@ def facts(**changes: Any) -> Facts:
         ),
         params={"train": {"lr": 0.002, "epochs": 5}, "gate": {"x": 2}},
         profile=profile("2013-10", numbers(10, 60, 0.01), {"UA": 0.5, "HA": 0.25, "ZZ": 0.25}),
-        run=Run(ran=["train"], cached=["featurize"], unchanged=["ingest"], seconds={"train": 28.9}),
+        run=Run(
+            ran=["train"], cached=["featurize"], unchanged=["ingest"], seconds={"train": 28.9},
+            lock_sha256=LOCK,
+        ),
         seconds={"featurize": 4.6, "ingest": 1.9},
         training=Training(
             device_class="cpu", precision="float32", parameters=99, best_epoch=3, calibration={},

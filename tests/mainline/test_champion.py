@@ -16,7 +16,9 @@ from mainline import champion
 from mainline.errors import ConfigError, GitError, IntegrityError, StorageError
 from mainline.exported import LOCK, MODEL, TEST, read_exported
 from mainline.git import Git
+from mainline.locks import judge
 from mainline.records import Manifest, Metrics
+from mainline.storage import Dvc
 from tests import clones
 
 PIPELINE = """\
@@ -154,7 +156,7 @@ def test_main_until_something_is_in_production(repository: Path) -> None:
 
 
 def test_a_branch_that_does_not_touch_the_model_is_held_against_mains(repository: Path) -> None:
-    """Else a hold that was accepted at the merge would come back on every change of words, until a release."""
+    """Else a hold that was accepted at the merge would come back on every change of words."""
     git = Git(repository)
     tag(repository, "flight-delay#production#1")
     export(repository, "merged, not yet released")
@@ -278,19 +280,35 @@ def fresh(repository: Path, tmp_path: Path) -> Path:
 def test_a_fresh_clone_fetches_three_files_and_nothing_else(repository: Path, tmp_path: Path) -> None:
     clones.git(repository, "switch", "--quiet", "--create", "feature")
     export(repository, "two")
+    clones.git(repository, "switch", "--quiet", "main")  # what HEAD is on is origin's default
     clone = fresh(repository, tmp_path)
+    clones.git(clone, "switch", "--quiet", "feature")
     found = find(clone)
     assert found.exported
     champion.fetch_candidate(clone, champion.here(clone))
     champion.fetch_champion(clone, found.exported)
     assert (clone / MODEL).read_text() == "two"
-    assert (clone / TEST).read_text() == "test"
-    assert not (clone / "data/features/train.parquet").exists()
+    assert (clone / champion.ROWS).read_text() == "test"
+    assert not (clone / "data/features").exists(), "a part of an output would make the lock stale"
     assert {path.name for path in (clone / champion.FOLDER).iterdir()} == {
         "model.onnx", "manifest.json", "metrics.json",
     }  # fmt: skip
     assert (clone / champion.FOLDER / "model.onnx").read_text() == "one"
     assert len([path for path in (clone / ".dvc/cache").rglob("*") if path.is_file()]) == 3
+
+
+def test_a_fetch_leaves_the_lock_current_and_runs_again(repository: Path, tmp_path: Path) -> None:
+    clone = fresh(repository, tmp_path)
+    for _ in range(2):
+        champion.fetch_candidate(clone, champion.here(clone))
+        assert judge(Dvc(clone).survey(), "c" * 40).state == "current"
+    old = clone / champion.ROWS
+    old.write_text("rows of an older candidate")
+    champion.fetch_candidate(clone, champion.here(clone))
+    assert old.read_text() == "test"
+    dvc(clone, "pull", "-q")
+    champion.fetch_candidate(clone, champion.here(clone))
+    assert not old.exists(), "what is in the work tree counts"
 
 
 def test_what_is_here_is_not_fetched_again(repository: Path) -> None:
@@ -305,6 +323,17 @@ def test_an_object_that_is_nowhere_is_named(repository: Path, tmp_path: Path) ->
     with pytest.raises(StorageError, match=f"neither the cache nor the remote has {MODEL}"):
         champion.fetch_candidate(clone, champion.here(clone))
     assert not (clone / MODEL).exists()
+
+
+def test_a_champion_that_is_nowhere_is_named_with_its_commit(repository: Path, tmp_path: Path) -> None:
+    remote_object(repository, b"one").unlink()
+    clone = fresh(repository, tmp_path)
+    with pytest.raises(StorageError) as caught:
+        champion.fetch_champion(clone, champion.here(clone), of="origin/main (3b47f08)")
+    assert caught.value.what == f"{MODEL} of origin/main (3b47f08) cannot be fetched"
+    assert "neither the cache nor the remote" in caught.value.why
+    assert str(champion.FOLDER) not in str(caught.value), "a path that nobody knows"
+    assert "`dvc push` from a checkout of that commit" in caught.value.remedy
 
 
 def test_no_remote_is_an_error_of_ours(repository: Path, tmp_path: Path) -> None:

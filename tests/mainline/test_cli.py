@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,47 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+STOPPED = """
+import sys, time
+from mainline import cli
+from mainline.verbs import report
+def wait(_):
+    print("here", flush=True)
+    time.sleep(60)
+report.gather = lambda *_: wait(0)
+sys.exit(cli.main(["report"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_anywhere_is_one_clear_line(number: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPED], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout and process.stdout.readline() == "here\n"
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == errors.Interrupted.exit_code
+    assert said == "mainline report: stopped\n  do:  run the same command again\n"
+
+
+def test_a_signal_reaches_what_git_started(tmp_path: Path) -> None:
+    """The verb ends at once, and so does the process it waits for."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    wait = f"!touch '{tmp_path}/here'; exec sleep 60"
+    code = (
+        "import sys; from mainline import cli; from mainline.git import Git\n"
+        "cli.VERBS[0].run = lambda _: Git()('wait')\nsys.exit(cli.main(['run']))"
+    )
+    subprocess.run(["git", "-C", tmp_path, "config", "alias.wait", wait], check=True)
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 30
+    while not (tmp_path / "here").exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait(10) == errors.Interrupted.exit_code

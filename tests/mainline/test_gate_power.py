@@ -13,11 +13,12 @@ import pytest
 
 from mainline import gates, policy
 from mainline.gates import Evidence
+from mainline.rules import MINIMUM_BLOCKS
 from mainline.settings import read
 from pipeline.evaluation import bootstrap
 from tests.imports import ROOT
+from tests.mainline.test_gates import APART, comparison, metrics
 from tests.mainline.test_gates import POLICY as OTHER
-from tests.mainline.test_gates import comparison, metrics
 
 POLICY = OTHER.model_copy(
     update={"margins": {"log_loss": 0.003, "roc_auc": 0.006}, "floors": {}, "ceilings": {}}
@@ -44,12 +45,13 @@ def verdicts(worse: float, day_sd: float, *, days: int = DAYS, trials: int = TRI
             name: weights @ (n[trial] * values[trial]) / total
             for name, values in (("log_loss", loss), ("roc_auc", auc))
         }
-        found[decide(bootstrap.summaries(draws, POLICY.confidence))] += 1
+        found[decide(bootstrap.summaries(draws, POLICY.confidence), days)] += 1
     return {verdict: count / trials for verdict, count in found.items()}
 
 
-def decide(differences: dict) -> str:
-    case = Evidence("main", "same rows", metrics(), 900, comparison(differences=differences))
+def decide(differences: dict, days: int) -> str:
+    seen = comparison(differences=differences, blocks=days)
+    case = Evidence("main", "same rows", metrics(blocks=days), 900, seen, manifest=APART)
     return gates.decide(case, POLICY).verdict
 
 
@@ -88,8 +90,14 @@ def test_a_better_model_is_promoted() -> None:
     assert verdicts(-POLICY.margins["log_loss"], TYPICAL)["promote"] >= 0.99
 
 
-def test_few_days_hold_rather_than_decide() -> None:
-    """A week of noisy days cannot tell an equal model; four days have no interval at all."""
-    assert verdicts(0, NOISY, days=4, trials=50)["hold"] == 1
-    week = verdicts(0, 2 * NOISY, days=7, trials=300)
-    assert week["hold"] > 0.5
+@pytest.mark.parametrize("days", [4, 7, MINIMUM_BLOCKS - 1])
+def test_few_days_hold_rather_than_decide(days: int) -> None:
+    """Four have no interval at all; that of a week would block one of eleven equal models."""
+    assert verdicts(0, NOISY, days=days, trials=50)["hold"] == 1
+    assert verdicts(9, NOISY, days=days, trials=50)["hold"] == 1
+
+
+@pytest.mark.parametrize(("days", "rate"), [(MINIMUM_BLOCKS, 0.074), (21, 0.052), (31, 0.044)])
+def test_the_stated_rates_at_which_an_equal_model_is_blocked(days: int, rate: float) -> None:
+    """Within four standard errors of 1,000 trials."""
+    assert verdicts(0, NOISY, days=days)["block"] == pytest.approx(rate, abs=0.03)

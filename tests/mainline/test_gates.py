@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainline import gates
+from mainline import gates, manifests, rules
 from mainline.gates import Decision, Evidence
-from mainline.policy import GatePolicy
+from mainline.policy import HIGHER_IS_BETTER, TWO_SIDED, GatePolicy
 from mainline.records import Figure, Manifest, Metrics
 from mainline.review import Comparison, Latency, Rule, SliceChange
 
@@ -27,6 +28,8 @@ POLICY = GatePolicy(
     latency_ms=5,
 )
 UNDEFINED = Figure(value=None, low=None, high=None)
+# Every figure of every task of which less is better; tests/pipeline/test_compare.py looks at the figures.
+LOWER_IS_BETTER = ("log_loss", "brier", "ece", "cost", "rmse", "mae", "median_ae")
 
 
 def figure(value: float, half: float | None = 0.0) -> Figure:
@@ -89,7 +92,9 @@ def metrics(**changes: object) -> Metrics:
 def evidence(**changes: object) -> Evidence:
     """Of one good candidate, against `flight-delay#production#3`; fields by name, also the comparison's."""
     own = {key: changes.pop(key) for key in tuple(changes) if key in Evidence.__dataclass_fields__}
-    base = Evidence("flight-delay#production#3", "same rows", metrics(), 900, comparison(**changes))
+    base = Evidence(
+        "flight-delay#production#3", "same rows", metrics(), 900, comparison(**changes), manifest=APART
+    )
     return replace(base, **own)  # type: ignore[arg-type]
 
 
@@ -103,10 +108,14 @@ def seen(**figures: Figure) -> Evidence:
     return evidence(candidate=comparison().candidate | figures)
 
 
-def unreadable(ours: Figure, theirs: Figure, *, same_window: bool = True) -> Evidence:
+def unreadable(
+    ours: Figure, theirs: Figure, *, same_window: bool = True, levels: tuple[float, float] = (0.95, 0.95)
+) -> Evidence:
     recorded = [
-        metrics(figures={"log_loss": one, "roc_auc": figure(0.75, 0.001), "ece": figure(0.02)})
-        for one in (ours, theirs)
+        metrics(
+            figures={"log_loss": one, "roc_auc": figure(0.75, 0.001), "ece": figure(0.02)}, confidence=level
+        )
+        for one, level in zip((ours, theirs), levels, strict=True)
     ]
     return evidence(
         basis="recorded figures", metrics=recorded[0], recorded=recorded[1], same_window=same_window,
@@ -117,7 +126,32 @@ def unreadable(ours: Figure, theirs: Figure, *, same_window: bool = True) -> Evi
 def first(trees: Figure, **changes: object) -> Evidence:
     """No champion yet."""
     differences = {"rate": {"log_loss": figure(-0.09, 0.01)}, "trees": {"log_loss": trees}}
-    return evidence(basis="baselines", metrics=metrics(differences=differences, **changes), differences={})
+    recorded = metrics(differences=differences, **changes)
+    return evidence(basis="baselines", metrics=recorded, differences={}, blocks=recorded.blocks)
+
+
+def manifest(**windows: list[str]) -> Manifest:
+    return Manifest(
+        task="binary", inputs=[], outputs=[], classes=[], threshold=None, vocabularies={}, windows=windows,
+        device_class="cpu", files={}, code={},
+    )  # fmt: skip
+
+
+WINDOWS = {
+    "train": ["2013-01", "2013-08"], "validation": ["2013-09", "2013-09"], "test": ["2013-10", "2013-10"]
+}  # fmt: skip
+APART = manifest(**WINDOWS)
+
+
+def windowed(**windows: list[str]) -> Evidence:
+    """As `evidence`, of a model of other windows; an empty one is left out of the manifest."""
+    return evidence(manifest=manifest(**{name: one for name, one in (WINDOWS | windows).items() if one}))
+
+
+def undefined_part(champion: float | None, candidate: float | None, rows: int = 1000) -> SliceChange:
+    return part(0).model_copy(
+        update={"champion": champion, "candidate": candidate, "rows": rows, "difference": UNDEFINED}
+    )
 
 
 def timed(candidate: float, champion: float | None = None, p95: float | None = None) -> Evidence:
@@ -151,6 +185,33 @@ CASES = [
     ("a slice certainly worse", evidence(slices=[part(0.04)]), "block", "slices"),
     ("a slice perhaps worse", evidence(slices=[part(0.02)]), "promote", "margin log_loss"),
     ("a small slice much worse", evidence(slices=[part(0.4, rows=299)]), "promote", "margin log_loss"),
+    ("a slice of just enough rows", evidence(slices=[part(0.4, rows=300)]), "block", "slices"),
+    (
+        "a slice that lost its figure",
+        evidence(slices=[part(0), undefined_part(0.4, None)]),
+        "block",
+        "slices",
+    ),
+    ("a small one that did", evidence(slices=[undefined_part(0.4, None, 299)]), "promote", "margin log_loss"),
+    (
+        "a slice that never had one",
+        evidence(slices=[undefined_part(None, None)]),
+        "promote",
+        "margin log_loss",
+    ),
+    ("a slice that gained one", evidence(slices=[undefined_part(None, 0.4)]), "promote", "margin log_loss"),
+    ("other rows than were evaluated", evidence(rows=999), "block", "rows"),
+    ("rows of other blocks", evidence(metrics=metrics(blocks=30)), "block", "rows"),
+    ("fitted on a test month", windowed(train=["2013-01", "2013-10"]), "block", "windows"),
+    ("calibrated on a test month", windowed(validation=["2013-10", "2013-11"]), "block", "windows"),
+    ("no test window", windowed(test=[]), "block", "windows"),
+    ("no train window", windowed(train=[]), "block", "windows"),
+    ("no validation window", windowed(validation=[]), "block", "windows"),
+    ("windows that are no months", windowed(train=["", "2013-08"]), "block", "windows"),
+    ("a window the wrong way round", windowed(train=["2013-08", "2013-01"]), "block", "windows"),
+    ("no manifest", evidence(manifest=None), "block", "windows"),
+    ("nine blocks", evidence(blocks=9, metrics=metrics(blocks=9)), "hold", "margin log_loss"),
+    ("ten blocks", evidence(blocks=10, metrics=metrics(blocks=10)), "promote", "margin log_loss"),
     ("no slices", evidence(slices=[]), "promote", "margin log_loss"),
     ("a leak", evidence(metrics=metrics(suspects={"arrival": 0.999})), "block", "leak"),
     (
@@ -159,6 +220,8 @@ CASES = [
         "block",
         "leak",
     ),
+    ("of unknown size", evidence(model_bytes=None), "block", "size"),
+    ("of the greatest size", evidence(model_bytes=1000), "promote", "margin log_loss"),
     ("too large", evidence(model_bytes=1001), "block", "size"),
     ("too slow", timed(6, 0.1), "block", "latency"),
     ("too slow, alone", timed(6), "block", "latency"),
@@ -170,6 +233,7 @@ CASES = [
     ("first, and certainly worse", first(figure(0.01, 0.001)), "block", "baseline"),
     ("first, without an interval", first(figure(-0.01, None)), "hold", "baseline"),
     ("first, at a lower confidence", first(figure(-0.01, 0.001), confidence=0.5), "hold", "baseline"),
+    ("first, on nine blocks", first(figure(-0.01, 0.001), blocks=9), "hold", "baseline"),
     ("first, without baselines", first(figure(-0.01, 0.001), baselines={}), "block", "baseline"),
     ("first, undefined", first(UNDEFINED), "block", "baseline"),
     ("recorded, far better", unreadable(figure(0.3, 0.01), figure(0.4, 0.01)), "promote", "margin log_loss"),
@@ -178,6 +242,18 @@ CASES = [
     (
         "recorded, on other rows",
         unreadable(figure(0.3, 0.01), figure(0.4, 0.01), same_window=False),
+        "hold",
+        "margin log_loss",
+    ),
+    (
+        "recorded, by the candidate at a lower confidence",
+        unreadable(figure(0.3, 0.01), figure(0.4, 0.01), levels=(0.5, 0.95)),
+        "hold",
+        "margin log_loss",
+    ),
+    (
+        "recorded, by the champion at a lower confidence",
+        unreadable(figure(0.3, 0.01), figure(0.4, 0.01), levels=(0.95, 0.5)),
         "hold",
         "margin log_loss",
     ),
@@ -226,8 +302,40 @@ def test_the_gate_on_main_holds_what_a_looser_one_promotes(mains: Evidence, verd
     assert judged.verdict == verdict
     assert judged.rules[-1].name == gates.MAIN_RULE
     assert gates.under_main(own, None).verdict == "hold"
+    unread = gates.under_main(own, None, "the gate on main cannot be read: gate.x is missing")
+    assert (unread.verdict, unread.reason) == ("hold", "the gate on main cannot be read: gate.x is missing")
     blocked = gates.decide(differing(figure(0.05)), POLICY)
     assert gates.under_main(blocked, gates.decide(mains, POLICY)).verdict == "block"
+
+
+@pytest.mark.parametrize("name", [*sorted(HIGHER_IS_BETTER), *LOWER_IS_BETTER])
+def test_every_figure_is_turned_the_right_way(name: str) -> None:
+    """In margins, slices and against baselines alike."""
+    policy = POLICY.model_copy(update={"margins": {name: 0.01}, "floors": {}, "ceilings": {}})
+    better = figure(0.2 if name in HIGHER_IS_BETTER else -0.2, 0.01)
+    worse = figure(-better.value, 0.01)  # type: ignore[operator]
+    for change, expected in ((better, "promote"), (worse, "block")):
+        assert gates.decide(evidence(differences={name: change}, slices=[]), policy).verdict == expected
+        changed = part(0).model_copy(update={"difference": change})
+        found = gates.decide(evidence(differences={name: better}, slices=[changed]), policy)
+        assert next(rule.outcome for rule in found.rules if rule.name == "slices") == expected
+        recorded = metrics(baselines={"b": {name: figure(0.5)}}, differences={"b": {name: change}})
+        assert gates.decide(evidence(basis="baselines", metrics=recorded), policy).verdict == expected
+
+
+def test_every_figure_has_one_direction_or_two_sides() -> None:
+    assert not HIGHER_IS_BETTER & TWO_SIDED
+    assert not {*LOWER_IS_BETTER} & (HIGHER_IS_BETTER | TWO_SIDED)
+
+
+def test_sides_of_unequal_length_add_in_squares_end_by_end() -> None:
+    """0.40 [0.35, 0.42] minus 0.30 [0.29, 0.36]: down 0.05 and 0.06, up 0.02 and 0.01."""
+    found = rules.unpaired(
+        Figure(value=0.40, low=0.35, high=0.42), Figure(value=0.30, low=0.29, high=0.36)
+    )  # fmt: skip
+    assert found.value == pytest.approx(0.1)
+    assert found.low == pytest.approx(0.1 - math.sqrt(0.05**2 + 0.06**2))
+    assert found.high == pytest.approx(0.1 + math.sqrt(0.02**2 + 0.01**2))
 
 
 def test_the_deciding_figure_may_be_one_of_which_more_is_better() -> None:
@@ -243,13 +351,6 @@ def test_the_deciding_figure_may_be_one_of_which_more_is_better() -> None:
     assert gates.decide(case, policy).verdict == "hold", "the best baseline counts"
 
 
-def manifest(**windows: list[str]) -> Manifest:
-    return Manifest(
-        task="binary", inputs=[], outputs=[], classes=[], threshold=None, vocabularies={}, windows=windows,
-        device_class="cpu", files={}, code={},
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("train", "warned"),
     [
@@ -260,21 +361,38 @@ def manifest(**windows: list[str]) -> Manifest:
 def test_a_champion_that_saw_the_test_rows_is_a_warning(train: list[str], warned: bool) -> None:
     candidate = manifest(test=["2013-10", "2013-11"])
     for name in ("train", "validation"):
-        warning = gates.overlap(manifest(**{name: train}), candidate)
+        warning = manifests.overlap(manifest(**{name: train}), candidate)
         assert bool(warning) == warned
         assert not warned or f"the champion's {name} window" in warning
-    assert gates.overlap(manifest(train=train), manifest()) == ""
+    assert manifests.overlap(manifest(train=train), manifest()) == ""
 
 
 def test_the_same_window_is_the_same_months_and_as_many_rows_and_blocks() -> None:
     october, november = manifest(test=["2013-10", "2013-10"]), manifest(test=["2013-11", "2013-11"])
-    assert gates.same_window(metrics(), metrics(), october, october)
-    assert not gates.same_window(metrics(), metrics(), october, november)
-    assert not gates.same_window(metrics(), metrics(), manifest(), manifest())
-    assert not gates.same_window(metrics(), metrics(), october, None)
-    assert not gates.same_window(metrics(), metrics(rows=999), october, october)
-    assert not gates.same_window(metrics(), metrics(blocks=30), october, october)
-    assert not gates.same_window(metrics(), None, october, october)
+    assert manifests.same_window(metrics(), metrics(), october, october)
+    assert not manifests.same_window(metrics(), metrics(), october, november)
+    assert not manifests.same_window(metrics(), metrics(), manifest(), manifest())
+    assert not manifests.same_window(metrics(), metrics(), october, None)
+    assert not manifests.same_window(metrics(), metrics(rows=999), october, october)
+    assert not manifests.same_window(metrics(), metrics(blocks=30), october, october)
+    assert not manifests.same_window(metrics(), None, october, october)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"threshold": 0.5}, ["threshold (null to 0.5)"]),
+        ({"classes": ["a", "b"]}, ["classes"]),
+        ({"inputs": [{"name": "x"}]}, ["inputs"]),
+        ({"outputs": ["other"]}, ["outputs"]),
+        ({"task": "regression"}, ["task"]),
+        ({"files": {"a": "b"}, "code": {"a": "b"}, "windows": {}}, []),
+        ({}, []),
+    ],
+)
+def test_what_a_service_would_do_otherwise_with_the_same_model_is_named(changes: dict, told: list) -> None:
+    assert manifests.differing(APART, APART.model_copy(update=changes)) == told
+    assert bool(manifests.differing(APART.model_copy(update=changes), APART)) == bool(told)
 
 
 # What must hold for all evidence.

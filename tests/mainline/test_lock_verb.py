@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ import yaml
 
 from mainline import cli, locks, remote
 from mainline.errors import Answer
-from mainline.review import LockState
+from mainline.review import LockState, Run
 from tests import clones
 from tests.mainline import pipelines
 from tests.mainline.pipelines import edit
@@ -230,8 +231,32 @@ def test_a_damaged_or_missing_listing(clone: Path, monkeypatch, content: str | N
 def test_a_damaged_object_is_left_as_it_is(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DVC's status of a folder remote would delete it; a pull finds it by its md5."""
     stored(clone, outputs(clone)["model.txt"]).write_text("damaged")
-    ask(clone, monkeypatch)
+    found = ask(clone, monkeypatch)
+    assert (found.state, [(m.path, m.file, m.state) for m in found.missing]) == (
+        "broken", [("model.txt", "", "damaged")],
+    )  # fmt: skip
     assert stored(clone, outputs(clone)["model.txt"]).read_text() == "damaged"
+
+
+def test_a_damaged_object_inside_a_folder(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock has the folder's size alone, so the folder is named."""
+    listing = json.loads(stored(clone, outputs(clone)["data"]).read_text())
+    stored(clone, next(entry["md5"] for entry in listing if entry["relpath"] == "sub/b.txt")).write_text("")
+    found = ask(clone, monkeypatch)
+    assert [(m.path, m.file, m.state) for m in found.missing] == [("data", "", "damaged")]
+
+
+def test_raw_data_damaged_on_the_remote(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(clone, yaml.safe_load((clone / "raw.txt.dvc").read_text())["outs"][0]["md5"]).write_text("")
+    found = ask(clone, monkeypatch)
+    assert [(m.path, m.state) for m in found.missing] == [("raw.txt", "damaged")]
+    done = clones.mainline(clone, "lock", extra=SOURCES)
+    assert "do: delete what is damaged from the remote, then dvc push" in done.stdout
+
+
+def test_a_lock_without_sizes_has_nothing_to_hold_against(clone: Path, monkeypatch) -> None:
+    relock(lambda stages: [out.pop("size") for stage in stages.values() for out in stage["outs"]])(clone)
+    assert ask(clone, monkeypatch).state == "current"
 
 
 def test_what_is_never_pushed_is_not_looked_for(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,7 +426,9 @@ def test_the_verb(clone: Path) -> None:
     """Exit codes, the record and what a person reads; --json prints the record."""
     done = clones.mainline(clone, "lock", extra=SOURCES)
     assert (done.returncode, done.stdout) == (0, "dvc.lock is current and pushed: 7 objects on store\n")
-    assert LockState.read(clone / LockState.location).commit == clones.git(clone, "rev-parse", "HEAD")
+    found = LockState.read(clone / LockState.location)
+    assert found.commit == clones.git(clone, "rev-parse", "HEAD")
+    assert found.lock_sha256 == hashlib.sha256((clone / "dvc.lock").read_bytes()).hexdigest()
     edit(clone, "params.yaml", "size: 1", "size: 2")
     edit(clone, "three.py", "on ", "[bold]on ")
     done = clones.mainline(clone, "lock", extra=SOURCES)
@@ -414,17 +441,47 @@ def test_the_verb(clone: Path) -> None:
     assert json.loads(done.stdout) == json.loads((clone / LockState.location).read_text())
 
 
+def test_a_dry_run_that_pulls_does_not_take_absent_data_for_a_change(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(clone)
+    assert cli.main(["run", "--pull", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "Everything is up to date: nothing would run.\n"
+    edit(clone, "three.py", "on ", "about ")
+    assert cli.main(["run", "--pull", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"changed": {"three": ["three.py changed"]}}
+    (clone / "dvc.lock").write_text("{")
+    assert cli.main(["run", "--pull", "--dry-run"]) == 18
+
+
+def test_a_run_of_nothing_keeps_the_record_of_the_run_that_made_the_lock(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = pipelines.full(built, tmp_path / "full")
+    monkeypatch.chdir(root)
+    edit(root, "three.py", "on ", "about ")
+    for _ in range(2):
+        assert cli.main(["run"]) == 0
+        found = Run.read(Run.location)
+        assert found.ran == ["three"]
+        assert found.lock_sha256 == hashlib.sha256((root / "dvc.lock").read_bytes()).hexdigest()
+    clones.git(root, "checkout", "--quiet", "three.py", "dvc.lock")
+    assert cli.main(["run"]) == 0
+    assert "three" not in Run.read(Run.location).ran
+
+
 def test_outside_of_a_pipeline(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["lock"]) == 11
     assert "run from the root" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "x"])
-def test_a_senseless_timeout_is_wrong_usage(seconds: str) -> None:
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "abc"])
+def test_a_senseless_timeout_is_wrong_usage(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["lock", f"--timeout={seconds}"])
     assert caught.value.code == 2
+    assert f"'{seconds}' is no number of seconds" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

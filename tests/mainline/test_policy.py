@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,43 @@ def test_a_missing_section_is_an_error_of_ours(content: dict[str, Any]) -> None:
         policy.gate(content)
 
 
+@pytest.mark.parametrize("name", sorted(policy.TWO_SIDED))
+@pytest.mark.parametrize("key", ["margins", "floors", "ceilings"])
+def test_a_figure_that_is_best_in_the_middle_is_no_limit(key: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"gate\.{key}: {name} is best at 0 or 1") as found:
+        policy.gate({"gate": {**GATE, key: {"log_loss": 0.1, name: 0.1}}})
+    assert "ece" in str(found.value)
+
+
+small = st.floats(0, 1e9, exclude_min=True) | st.sampled_from([1e-6, 5e-324, 1e16, 1.0])
+numbers = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1e-6, -1e-300])
+names = st.text(min_size=1).filter(lambda name: name not in policy.TWO_SIDED) | st.sampled_from(
+    ["on", "no", "null", "1e-6", "~", "a: b", "#", "0x1", "2013-10-01", "<<", "&a", "*a", "\n"]
+)
+policies = st.builds(
+    policy.GatePolicy,
+    resamples=st.integers(100, 10**9),
+    confidence=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    margins=st.dictionaries(names, st.floats(0, 1e9), min_size=1),
+    floors=st.dictionaries(names, numbers),
+    ceilings=st.dictionaries(names, numbers),
+    slice_margin=small,
+    slice_rows=st.integers(1, 10**9),
+    model_bytes=st.integers(1, 10**12),
+    latency_ms=small,
+)
+EVALUATE = {"costs": {"false_positive": 1, "false_negative": 1e-6}, "calibration_bins": 15, "on": None}
+
+
+@given(policies, st.none() | st.just(EVALUATE))
+def test_a_gate_that_is_written_is_the_one_that_is_read(made: policy.GatePolicy, evaluate: Any) -> None:
+    """JSON is not YAML: 1e-06 would come back as text. The first margin still decides."""
+    content = yaml.safe_load(policy.written(made, evaluate))
+    found = policy.gate(content)
+    assert found == made and found.deciding == made.deciding and found.names == made.names
+    assert content.get("evaluate") == evaluate
+
+
 def test_changes_are_told_key_by_key_and_only_those_of_the_control_plane() -> None:
     before = {"gate": GATE, "release": {"model": "m"}, "train": {"lr": 1}}
     after = copy.deepcopy(before)
@@ -73,7 +111,9 @@ def test_changes_are_told_key_by_key_and_only_those_of_the_control_plane() -> No
     after["gate"]["margins"] = {"log_loss": 0.5}
     after["monitor"] = {"every": "day"}
     del after["release"]
+    before["evaluate"], after["evaluate"] = {"calibration_bins": 15}, {"calibration_bins": 1}
     assert policy.changes(before, after) == [
+        Change(key="evaluate.calibration_bins", before="15", after="1"),
         Change(key="gate.margins.log_loss", before="0.002", after="0.5"),
         Change(key="gate.margins.roc_auc", before="0.005", after=None),
         Change(key="monitor.every", before=None, after='"day"'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -74,7 +75,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Place:
     git(root, "push", "--quiet", "origin", "main", "topic")
     pipelines.dvc(root, "repro", "--quiet")
     assert git(root, "status", "--porcelain").split() == ["M", "dvc.lock", "M", "figures.json"]
-    RUN.write(root / Run.location)
+    sha256 = hashlib.sha256((root / "dvc.lock").read_bytes()).hexdigest()
+    RUN.model_copy(update={"lock_sha256": sha256}).write(root / Run.location)
     return Place(root)
 
 
@@ -83,7 +85,7 @@ def place(template: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     for name in ("work", "origin.git", "store"):
         shutil.copytree(template.root.parent / name, tmp_path / name, symlinks=True)
     monkeypatch.chdir(tmp_path / "work")
-    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+    for name in ("CI", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # a runner has no user
     return Place(tmp_path / "work")
@@ -125,7 +127,7 @@ def test_data_then_lock_then_nothing_more(place: Place, capsys: pytest.CaptureFi
     assert list((place.store / "files" / "md5").parent.parent.glob("runs/*/*/*")), (
         "the run cache is there too"
     )
-    capsys.readouterr()
+    assert "data and run cache: 7 files sent" in capsys.readouterr().err
 
     after = place.untouched()
     assert cli.main(["push", "--json"]) == 0
@@ -261,11 +263,52 @@ def test_the_branch_moved_on_meanwhile(how: Callable[[Place], str], place: Place
     assert place.stored("model.txt").exists(), "the newer run finds the data"
 
 
-def test_a_branch_that_is_gone_is_not_made_again(place: Place) -> None:
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_a_branch_that_is_gone_is_not_made_again(flags: list[str], place: Place, capsys) -> None:
     git(place.origin, "update-ref", "-d", "refs/heads/topic")
     before = place.untouched()
-    assert cli.main(["push"]) == SupersededError.exit_code
+    assert cli.main(["push", *flags]) == SupersededError.exit_code
     assert place.untouched() == before
+    said = capsys.readouterr().err
+    assert "topic is not on origin" in said and "git push -u origin topic" in said
+    assert not place.stored("model.txt").exists(), "nothing is sent for a branch that is not there"
+
+
+def test_a_dry_run_says_that_the_branch_moved_on(place: Place, capsys) -> None:
+    moved_on(place)
+    assert cli.main(["push", "--dry-run"]) == SupersededError.exit_code
+    assert "takes over" in capsys.readouterr().err
+    assert not place.stored("model.txt").exists()
+
+
+@pytest.mark.parametrize(("in_ci", "author"), [(False, "Me|me@example.org"), (True, "mainline-bot|")])
+def test_on_a_laptop_a_person_is_the_author(
+    in_ci: bool, author: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(place.root, "config", "user.name", "Me")
+    git(place.root, "config", "user.email", "me@example.org")
+    if in_ci:
+        monkeypatch.setenv("CI", "true")
+    commit = Git().commit_tree(Git().tree_with(["dvc.lock"]), "m")
+    assert git(place.root, "log", "-1", "--format=%an|%ae", commit).startswith(author)
+    assert git(place.root, "log", "-1", "--format=%cn|%ce", commit).startswith(author)
+
+
+def test_an_old_run_does_not_describe_a_newer_lock(place: Place) -> None:
+    RUN.write(place.root / Run.location)
+    assert cli.main(["push"]) == 0
+    assert git(place.origin, "log", "-1", "--format=%B", "topic") == "dvc.lock: brought up to date"
+
+
+def test_without_origin_and_outside_of_a_repository_it_says_so(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(place.root, "remote", "remove", "origin")
+    assert cli.main(["push"]) == GitError.exit_code
+    assert "there is no remote called origin" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["push"]) == GitError.exit_code
+    assert "this is no Git repository" in capsys.readouterr().err
 
 
 def test_the_branch_moves_between_the_look_and_the_push(place: Place) -> None:

@@ -10,14 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from mainline import errors
 from mainline.records import Figure
-from mainline.report import markdown, page, parameters, sections
+from mainline.report import headline, markdown, page, parameters, sections
 from mainline.report.blocks import Bullets, Code, Details, Document, Headline, Link, Paragraph, Section, Table
 from mainline.report.facts import Base, Facts
-from mainline.review import Champion, Change, MissingObject, Rule, StaleStage
+from mainline.review import Champion, Change, MissingObject, Rule, Run, StaleStage
 from mainline.summary import HEADLINES
 from tests.mainline import reporting
 
+UNNAMED = {
+    "GitError",
+    "ForgeError",
+    "SupersededError",
+    "DeployError",
+    "ServiceError",
+    "ReproductionError",
+}  # no stage ends with these
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 NOTHING = Facts(commit=reporting.COMMIT, base=Base(name="none"))
 
@@ -33,6 +42,11 @@ def first(facts: Facts) -> str:
 def test_the_whole_report_word_for_word() -> None:
     """After a change of wording: write the new text to the file, and look at the difference in review."""
     assert text(reporting.facts()) == GOLDEN.read_text()
+
+
+def test_a_run_that_left_another_lock_is_not_told() -> None:
+    shown = text(reporting.facts(lock_sha256="9" * 64))
+    assert "stages ran" not in shown and "Nothing was run for this report" in shown
 
 
 HOLD = reporting.gate(verdict="hold", reason="cannot tell: log loss +0.0010 [−0.0014, +0.0034]")
@@ -58,10 +72,12 @@ CASES = {
         "⚠ The lock is stale: 1 stage must run again: train",
     ),
     "stale beats promote": ({"lock": reporting.stale()}, "⚠ The lock is stale"),
-    "stale before, ran since": (
+    "stale before, ran since": ({"lock": reporting.stale(lock_sha256="2" * 64)}, "✅ Promote"),
+    "stale after an old run": (
         {"lock": reporting.stale(), "run": reporting.facts().run},
-        "✅ Promote",
+        "⚠ The lock is stale",
     ),
+    "stale without a lock, which came back": ({"lock": reporting.stale(lock_sha256=None)}, "✅ Promote"),
     "stale at another commit": ({"lock": reporting.stale(commit="e" * 40)}, "✅ Promote"),
     "broken": (
         {"lock": reporting.stale(state="broken", stale=[], missing=[BROKEN])},
@@ -80,10 +96,29 @@ CASES = {
         "⛔ The pipeline failed: stage train, exit code 14: training gave no usable model",
     ),
     "crashed": ({"gate": None, "failed": {"train": 1}}, "exit code 1: it crashed"),
+    "a file that is not its record's": (
+        {"gate": None, "failed": {"evaluate": 16}},
+        "stage evaluate, exit code 16: a file is not the one its record names",
+    ),
+    "the comparison failed": (
+        {"gate": None, "failed": {"compare": 17}},
+        "⛔ The comparison failed: exit code 17: the exported model is not the trained one",
+    ),
+    "a stage failed first": ({"gate": None, "failed": {"compare": 1, "train": 14}}, "stage train, exit"),
+    "the gate found a stale lock": (
+        {"gate": reporting.gate(verdict="block", reason="dvc.lock is stale", rules=[], basis="nothing")},
+        "⛔ Block: `dvc.lock` is stale",
+    ),
     "an old failure": ({"failed": {"train": 14}}, "✅ Promote"),
     "no gate": ({"gate": None}, "⚠ No verdict: the gate has left no record"),
     "gate of another lock": ({"lock_sha256": "9" * 64}, "⚠ No verdict: the gate judged another `dvc.lock`"),
 }
+
+
+def test_every_exit_code_of_a_stage_has_words() -> None:
+    """Else the report says of a wrong params.yaml that it crashed."""
+    kinds = [errors.MainlineError, *errors.MainlineError.__subclasses__()]
+    assert {kind.__name__ for kind in kinds if kind.exit_code not in headline.CODES} == UNNAMED
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -101,6 +136,14 @@ def test_whoever_cannot_merge_is_told_what_to_do(name: str) -> None:
     facts = reporting.facts(**{"run": None, **changes})
     below = text(facts).split("\n\n")[1:3]
     assert any(block.startswith("> [!NOTE]") for block in below)
+
+
+def test_what_is_damaged_is_to_be_deleted_first() -> None:
+    """`dvc push` leaves alone what is there under its name."""
+    for state, wanted in (("damaged", True), ("missing", False)):
+        gone = BROKEN.model_copy(update={"state": state})
+        shown = text(reporting.facts(lock=reporting.stale(state="broken", stale=[], missing=[gone])))
+        assert ("Delete what is damaged from the remote first." in shown) == wanted
 
 
 def test_a_change_of_the_policy_stands_right_below_the_verdict() -> None:
@@ -172,6 +215,39 @@ def test_better_and_worse_follow_the_figure() -> None:
         if "+0.01" in line
     }
     assert rows == {"log loss": "worse", "roc auc": "better"}
+
+
+def gap(mine: float, theirs: float, width: float, by: float) -> str:
+    """The last cell of the gap's row; `width`: half of each own interval, `by`: of the difference's."""
+    own, other, moved = (
+        reporting.figure(v, w) for v, w in ((mine, width), (theirs, width), (mine - theirs, by))
+    )
+    told = reporting.comparison(candidate={"gap": own}, champion={"gap": other}, differences={"gap": moved})
+    shown = text(reporting.facts(gate=reporting.gate(comparison=told)))
+    assert "gap: mean observed minus mean predicted, best at 0." in shown
+    return next(line.split("|")[5].strip() for line in shown.splitlines() if line.startswith("| gap "))
+
+
+def test_a_figure_that_is_best_at_0_is_nearer_or_farther_only_when_that_is_certain() -> None:
+    assert gap(0.01, 0.03, 0.005, 0.005) == "nearer to 0"
+    assert gap(-0.01, -0.03, 0.005, 0.005) == "nearer to 0"
+    assert gap(-0.03, 0.01, 0.005, 0.005) == "farther from 0"
+    assert gap(0.03, 0.02, 0.005, 0.02) == "not clearly different"
+    assert gap(0.02, -0.02, 0.005, 0.005) == "not clearly nearer to 0", "on the other side, about as far"
+    assert gap(0.01, 0.03, 0.05, 0.005) == "not clearly nearer to 0", "lower, but of which sign?"
+    assert "gap:" not in text(reporting.facts())
+
+
+def test_the_same_model_moved_no_slice() -> None:
+    shown = text(reporting.facts(gate=reporting.gate(basis="same model", comparison=None)))
+    assert "The model is the same, so no slice moved." in shown
+    assert "There is no champion" not in shown
+
+
+def test_after_a_run_of_nothing_the_last_trainings_seconds_stand() -> None:
+    run = Run(ran=[], cached=[], unchanged=["ingest", "featurize"], seconds={}, lock_sha256=reporting.LOCK)
+    shown = text(reporting.facts(run=run))
+    assert "the lock's stages took 6.5 s when they last ran" in shown and "of 2 stages ran" not in shown
 
 
 @pytest.mark.parametrize("task", HEADLINES)

@@ -27,6 +27,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     (tmp_path / ".gitignore").write_text(".mainline/\nreports/gate.json\nreports/report.*\n")
+    (tmp_path / "dvc.yaml").write_text("stages: {ingest: {cmd: x}, train: {cmd: x}}\n")
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     facts = reporting.facts()
@@ -39,7 +40,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({**PARAMS, "train": {"lr": 0.002}}))
     facts.profile.write(Profile.location)
     commit(tmp_path, "candidate")
-    facts.run.write(Run.location)
+    sha = hashlib.sha256((tmp_path / "dvc.lock").read_bytes()).hexdigest()
+    facts.run.model_copy(update={"lock_sha256": sha}).write(Run.location)
     return tmp_path
 
 
@@ -76,8 +78,9 @@ def test_without_a_gate_the_base_is_main(root: Path, capsys: pytest.CaptureFixtu
 def test_another_base_and_one_that_does_not_exist(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_gate(root)
     assert "No parameter of the pipeline changed." in shown(capsys, "--base", "HEAD")
-    text = shown(capsys, "--base=--output=x")
-    assert "is not in this clone: nothing to show changes against" in text
+    for name in ("v1.2.O", "--output=x"):
+        assert cli.main(["report", f"--base={name}"]) == 21
+        assert f"'{name}' is no commit here" in capsys.readouterr().err
     assert not Path("x").exists(), "a name is no option of git's"
 
 
@@ -122,12 +125,37 @@ def test_a_failed_stage_is_in_the_first_line(root: Path, capsys: pytest.CaptureF
     assert shown(capsys).startswith("### ⛔ The pipeline failed: stage train, exit code 14")
 
 
+def test_what_is_no_stage_of_the_pipeline_is_not_called_one(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = root / ".mainline/stages"
+    notes.mkdir(parents=True)
+    for name in ("compare", "walkforward", "renamed-since"):
+        (notes / f"{name}.json").write_text('{"exit_code": 16}')
+    assert shown(capsys).startswith("### ⛔ The comparison failed: exit code 16: a file is not the one its")
+    write_gate(root)
+    assert shown(capsys).startswith("### ✅ Promote")
+
+
 def test_a_stale_lock_of_this_commit(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reporting.stale(commit=git(root, "rev-parse", "HEAD")).write(LockState.location)
-    Run.location.unlink()
+    """An old run, and the gate's word on the same lock before the parameters changed, do not hide it."""
+    write_gate(root)
+    write_stale(root)
     text = shown(capsys)
     assert text.startswith("### ⚠ The lock is stale: 1 stage must run again: train")
     assert "`params.yaml`: `train.lr` changed" in text
+
+
+def test_a_lock_check_counts_for_the_lock_that_it_saw(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_gate(root)
+    write_stale(root, lock_sha256=None)  # there was none, and Git brought it back
+    assert shown(capsys).startswith("### ✅ Promote")
+
+
+def write_stale(root: Path, **changes: object) -> None:
+    sha = hashlib.sha256((root / "dvc.lock").read_bytes()).hexdigest()
+    state = {"commit": git(root, "rev-parse", "HEAD"), "lock_sha256": sha, **changes}
+    reporting.stale(**state).write(LockState.location)
 
 
 def test_for_a_program(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,5 +181,9 @@ def test_outside_of_a_repository_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert cli.main(["report"]) == 11
+    assert "run from the root" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir()), "nothing is written"
+    (tmp_path / "dvc.yaml").touch()
     assert cli.main(["report"]) == 21
     assert "is this a Git repository?" in capsys.readouterr().err

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mainline import cli, required
-from mainline.errors import Answer, ConfigError
+from mainline.errors import Answer, ConfigError, RecordError
 from mainline.required import CANCELLED, FAILURE, JOBS, RESULTS, SKIPPED, SUCCESS, Job
 
 PROMOTED = dict.fromkeys(JOBS, SUCCESS) | {"provision": SKIPPED, "train": SKIPPED}
@@ -68,7 +69,9 @@ def test_a_training_that_nothing_kept_from_running_is_started_by_hand() -> None:
 
 
 def test_a_fork_is_told_who_trains() -> None:
-    assert "a maintainer takes the branch" in problems("pull_request", "stale", TRAINED, fork=True, train=SKIPPED)
+    assert "a maintainer takes the branch" in problems(
+        "pull_request", "stale", TRAINED, fork=True, train=SKIPPED
+    )
 
 
 @given(
@@ -93,6 +96,14 @@ def test_a_job_of_which_nothing_is_known_fails() -> None:
 def test_what_is_no_result_is_an_error(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["required", "--event", "push", "--needs", text]) == ConfigError.exit_code
     assert "toJSON" in capsys.readouterr().err
+
+
+def test_answers_of_a_lock_that_was_not_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["answers"]) == RecordError.exit_code
+    assert "do:  mainline lock" in capsys.readouterr().err
 
 
 def test_the_verb(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,15 @@ def test_a_correct_mapping_is_parsed() -> None:
     assert parse(GOOD, Outer) == Outer(inner=Inner(rate=0.5, count=2), name="x")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"), [("300", "300"), ("2e-3", "0.002"), ("1.0", "1"), ("0.25", "0.25"), ("-7", "-7")]
+)
+def test_a_number_in_quotes_is_told_as_it_should_be_written(text: str, told: str) -> None:
+    """`300.0` would not do where a whole number is wanted."""
+    with pytest.raises(ConfigError, match=rf"YAML wants it written as {told}\n"):
+        parse({**GOOD, "inner": {"rate": 0.5, "count": text}}, Outer)
+
+
 def test_every_problem_is_listed_by_its_full_name() -> None:
     wrong = {"inner": {"rate": "fast", "depth": 3}, "name": "x", "extra": 1}
     with pytest.raises(ConfigError) as caught:

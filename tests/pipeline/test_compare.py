@@ -12,10 +12,12 @@ import numpy as np
 import onnx
 import polars as pl
 import pytest
+import yaml
 from onnx import TensorProto, helper
 
+from mainline import champion
 from mainline.errors import ConfigError, IntegrityError, RecordError
-from mainline.policy import GatePolicy
+from mainline.policy import HIGHER_IS_BETTER, TWO_SIDED, GatePolicy, written
 from mainline.records import Manifest
 from mainline.review import Comparison
 from mainline.schema import Column, FeatureTable, Task
@@ -24,12 +26,15 @@ from pipeline import frames, paths
 from pipeline.compare import compare
 from pipeline.comparing.paired import SHOWN
 from pipeline.comparing.scorer import Scorer
+from pipeline.evaluation import bootstrap, figures
 from pipeline.params import Costs, Evaluate
 from tests.imports import ROOT
+from tests.mainline.test_gates import LOWER_IS_BETTER
 
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
 DECIDING = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
 CLASSES = ("a", "b", "c")
+WINDOW = ["1970-01", "1970-02"]  # of `rows`
 SETTINGS = Evaluate(
     resamples=100, confidence=0.95, calibration_bins=5, min_slice_rows=10, importance_rows=10,
     costs=Costs(false_positive=1, false_negative=3),
@@ -72,7 +77,8 @@ def rows(task: Task, days: int = 20, seed: int = 0) -> pl.DataFrame:
     }
     return pl.DataFrame(
         {
-            "day": pl.Series(np.repeat(np.arange(days), 100)).cast(pl.Int32).cast(pl.Date),
+            "day": (day := pl.Series(np.repeat(np.arange(days), 100)).cast(pl.Int32).cast(pl.Date)),
+            "time": day.cast(pl.Datetime),
             "x": x,
             "group": random.choice(["one", "two", None, ""], n, p=[0.5, 0.3, 0.1, 0.1]).tolist(),
             "target": target[task](),
@@ -121,7 +127,8 @@ def model(folder: Path, task: Task, weight: float, /, **changes: Any) -> Path:
     ]
     values = {
         "task": task, "inputs": inputs, "outputs": ["out"], "classes": list(table(task).classes),
-        "threshold": 0.3 if task == "binary" else None, "vocabularies": {}, "windows": {},
+        "threshold": 0.3 if task == "binary" else None, "vocabularies": {},
+        "windows": {"train": ["1969-11", "1969-11"], "validation": ["1969-12", "1969-12"], "test": WINDOW},
         "device_class": "cpu", "files": {"model.onnx": hashlib.sha256(content).hexdigest()}, "code": {},
     }  # fmt: skip
     Manifest(**{**values, **changes}).write(folder / "manifest.json")
@@ -201,6 +208,15 @@ def test_a_slice_on_few_days_has_no_interval_and_does_not_widen_the_others(tmp_p
     assert (rare.value, rare.rows, rare.difference.low) == ("rare", 100, None)
     assert usual.difference.low is not None
     assert found.slice_confidence == pytest.approx(0.95)
+
+
+def test_a_slice_of_just_enough_rows_counts(tmp_path: Path) -> None:
+    """As for the gate's rule: three slices are judged, or two when one of them is a row short."""
+    models = [scorer(tmp_path / str(weight), "binary", weight) for weight in (2.0, 1.0)]
+    smallest = rows("binary").filter(pl.col("group").is_null() | (pl.col("group") == "")).height
+    for least, judged in ((smallest, 3), (smallest + 1, 2)):
+        found = compare(table("binary"), rows("binary"), policy(slice_rows=least), SETTINGS, *models)
+        assert found.slice_confidence == pytest.approx(1 - 0.05 / judged)
 
 
 def test_few_days_have_figures_and_no_interval(tmp_path: Path) -> None:
@@ -314,11 +330,81 @@ def test_a_candidate_that_cannot_read_its_own_rows_is_an_error(tmp_path: Path) -
         compare(
             table("binary"), rows("binary").drop("x"), policy(), SETTINGS, scorer(tmp_path, "binary", 1), None
         )
-    with pytest.raises(IntegrityError, match="no day, target"):
+    with pytest.raises(IntegrityError, match="no day, target, time"):
         compare(
-            table("binary"), rows("binary").drop("day", "target"), policy(), SETTINGS,
+            table("binary"), rows("binary").drop("day", "target", "time"), policy(), SETTINGS,
             scorer(tmp_path, "binary", 1), None,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("window", "told"),
+    [
+        (["1970-02", "1970-02"], "3,100 test rows are of other months than 1970-02 to 1970-02"),
+        (["1970-01", "1970-01"], "900 test rows are of other months than 1970-01 to 1970-01"),
+        (["1970-01", "1970-02"], ""),
+        ([], ""),
+    ],
+)
+def test_rows_of_other_months_than_the_manifests_are_refused(
+    tmp_path: Path, window: list[str], told: str
+) -> None:
+    """40 days from the first of January; what has no window at all the gate's own rule blocks."""
+    one = scorer(tmp_path, "binary", 1.0, windows={"test": window})
+    if not told:
+        compare(table("binary"), rows("binary", days=40), policy(), SETTINGS, one, None)
+        return
+    with pytest.raises(IntegrityError, match=told):
+        compare(table("binary"), rows("binary", days=40), policy(), SETTINGS, one, None)
+
+
+def test_a_row_without_a_time_is_none_of_the_window(tmp_path: Path) -> None:
+    frame = rows("binary").with_columns(time=pl.lit(None, pl.Datetime))
+    with pytest.raises(IntegrityError, match="2,000 test rows"):
+        compare(table("binary"), frame, policy(), SETTINGS, scorer(tmp_path, "binary", 1.0), None)
+
+
+# The directions of the figures.
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_figure_moves_in_its_direction(task: Task) -> None:
+    """From a model that says nothing to one that says nearly the truth; those of two sides have none."""
+    random = np.random.default_rng(1)
+    code = random.integers(0, 3 if task == "multiclass" else 2, 2000)
+    if task == "multiclass":
+        target, good = code.astype(float), np.eye(3)[code] * 0.94 + 0.02
+        bad = random.dirichlet([1, 1, 1], 2000)
+    elif task == "binary":
+        target, good, bad = code.astype(float), code * 0.96 + 0.02, random.random(2000)
+    else:
+        target = random.normal(size=2000)
+        good, bad = target + 0.01 * random.normal(size=2000), random.normal(size=2000)
+    decision = figures.Decision(0.5, 1, 3) if task == "binary" else None
+    every = figures.Rows(task, target, np.arange(2000) // 100, decision, 5)
+    better, worse = (figures.compute(every, said, np.ones((1, 20))) for said in (good, bad))
+    assert set(better) - TWO_SIDED <= HIGHER_IS_BETTER | {*LOWER_IS_BETTER}
+    for name in sorted(set(better) - TWO_SIDED):
+        assert (better[name][0] > worse[name][0]) == (name in HIGHER_IS_BETTER), name
+
+
+def test_each_slices_interval_is_at_the_corrected_level(tmp_path: Path) -> None:
+    """Against the definition: the slice's rows, the same resamples, and 1 - 0.05 / 3."""
+    frame, measure = rows("binary"), policy(resamples=4000)
+    models = [scorer(tmp_path / str(weight), "binary", weight) for weight in (2.0, 1.0)]
+    found = compare(table("binary"), frame, measure, SETTINGS, *models)
+    weights = bootstrap.draw(20, 4000)
+    for one, group in zip(found.slices, (["", None], ["one"], ["two"]), strict=True):
+        part = frame.filter(pl.col("group").is_in(group, nulls_equal=True))
+        block = (part["day"] - frame["day"].min()).dt.total_days().to_numpy()
+        every = figures.Rows("binary", part["target"].to_numpy().astype(float), block)
+        losses = [
+            figures.compute(every, model.predict(part), weights, only={"log_loss"})["log_loss"]
+            for model in models
+        ]
+        expected, usual = (bootstrap.summary(losses[0] - losses[1], level) for level in (1 - 0.05 / 3, 0.95))
+        assert one.difference == expected
+        assert one.difference.low < usual.low and one.difference.high > usual.high  # type: ignore[operator]
 
 
 # Loading.
@@ -348,7 +434,8 @@ def test_a_manifest_of_strange_inputs_is_an_error_of_ours(tmp_path: Path) -> Non
 def test_the_stage_reads_the_folders_and_the_other_policy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As `mainline gate` calls it: no folder, then a champion, then a gate of its own."""
+    """As `mainline gate` calls it: no folder, then a champion, then a gate of its own, then other rows."""
+    assert champion.ROWS == stage.ROWS and champion.FOLDER == stage.CHAMPION
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "FEATURES", table("binary"))
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text() + extra(policy()))
@@ -361,9 +448,26 @@ def test_the_stage_reads_the_folders_and_the_other_policy(
     assert stage.main([]) == 0
     found = Comparison.read(Comparison.location)
     assert found.champion and found.resamples == 400
-    stage.POLICY.write_text(extra(policy(resamples=100)))
+    own = found.candidate["ece"]
+    stage.POLICY.write_text(written(policy(resamples=100)))
     stage.main([])
     assert Comparison.read(Comparison.location).resamples == 100
+    assert Comparison.read(Comparison.location).candidate["ece"].value == own.value
+    other = yaml.safe_load((ROOT / "params.yaml").read_text())["evaluate"] | {"calibration_bins": 1}
+    stage.POLICY.write_text(written(policy(margins={"log_loss": 1e-6}), other))
+    stage.main([])
+    assert Comparison.read(Comparison.location).candidate["ece"].value != own.value, "main's bins"
+    for odd in ({}, [], "x", {**other, "calibration_bins": 0}, {**other, "surprise": 1}):
+        stage.POLICY.write_text(written(policy(), odd))
+        with pytest.raises(ConfigError, match="evaluate"):
+            stage.main([])
+    stage.POLICY.unlink()
+    stage.ROWS.parent.mkdir()
+    (paths.FEATURES / "test.parquet").rename(stage.ROWS)
+    stage.main([])
+    frames.write(rows("binary", days=10), paths.FEATURES / "test.parquet")
+    stage.main([])
+    assert Comparison.read(Comparison.location).blocks == 10, "the work tree's own rows come first"
     (stage.CHAMPION / "model.onnx").unlink()
     with pytest.raises(IntegrityError):
         stage.main([])

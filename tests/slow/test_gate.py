@@ -16,6 +16,7 @@ import pytest
 import yaml
 from onnx import numpy_helper
 
+from mainline.champion import ROWS
 from mainline.errors import Answer, IntegrityError
 from mainline.exported import LOCK, MODEL, TEST
 from mainline.records import Manifest
@@ -121,6 +122,15 @@ def test_the_same_model_is_promoted_without_pulling_anything(fresh: Path) -> Non
     assert record.changes == [] and record.warnings == []
 
 
+def test_parameters_that_were_not_trained_are_not_promoted(fresh: Path) -> None:
+    content = yaml.safe_load((fresh / "params.yaml").read_text())
+    content["train"]["lr"] *= 2
+    (fresh / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    clones.commit(fresh, "not trained")
+    record = gate(fresh, answer=Answer.BLOCK)
+    assert record.reason == "dvc.lock is stale: train would run: params.yaml: train changed"
+
+
 def test_the_same_model_does_not_pass_a_floor_above_it(fresh: Path) -> None:
     edit_gate(fresh, floors={"skill": 0.99})
     record = gate(fresh, answer=Answer.BLOCK)
@@ -134,7 +144,9 @@ def test_a_model_made_worse_is_blocked_with_the_number(fresh: Path) -> None:
     assert "certainly worse: log loss +" in record.reason and "against origin/main" in record.reason
     assert record.comparison and len(record.comparison.slices) > 10
     assert set(record.comparison.latency) == {"candidate", "champion"}
-    assert (fresh / TEST).exists() and not (fresh / "data/features/train.parquet").exists()
+    assert (fresh / ROWS).exists() and not (fresh / "data/features").exists()
+    done = clones.mainline(fresh, "lock")
+    assert done.returncode == 0, done.stdout
     gate(fresh, "--accept-hold", answer=Answer.BLOCK)
 
 
@@ -169,6 +181,27 @@ def test_a_gate_on_main_that_does_not_fit_the_model_holds(fresh: Path) -> None:
     replace_model(fresh, noise(0.0001))
     record = gate(fresh, answer=Answer.HOLD)
     assert record.reason == "the gate on main cannot be applied to this model"
+
+
+def test_a_gate_on_main_of_another_schema_holds(fresh: Path) -> None:
+    """A branch does not get rid of main's gate by being unable to read it."""
+    clones.git(fresh, "switch", "--quiet", "--create", "elsewhere")
+    edit_gate(fresh, stricter=1)
+    clones.git(fresh, "update-ref", "refs/remotes/origin/main", "HEAD")
+    clones.git(fresh, "switch", "--quiet", "feature")
+    record = gate(fresh, answer=Answer.HOLD)
+    assert "the gate of origin/main cannot be read: params.yaml: gate.stricter" in record.reason
+    assert record.basis == "same model"
+
+
+def test_the_same_bytes_with_another_threshold_are_scored_and_told(fresh: Path) -> None:
+    record = json.loads((fresh / Manifest.location).read_text())
+    record["threshold"] = 0.9
+    (fresh / Manifest.location).write_text(json.dumps(record))
+    relock(fresh, Manifest.location.as_posix())
+    found = gate(fresh)
+    assert found.basis == "same rows" and found.comparison
+    assert any("its manifest is not: threshold (" in one and "to 0.9)" in one for one in found.warnings)
 
 
 def test_before_there_is_a_champion_the_baselines_are_asked(trained: Path, tmp_path: Path) -> None:
@@ -223,6 +256,12 @@ def test_a_branch_that_renames_the_model_keeps_its_champion(fresh: Path) -> None
     name = f"{yaml.safe_load((fresh / 'params.yaml').read_text())['release']['model']}#production#1"
     identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
     clones.git(fresh, *identity, "tag", "--annotate", "--message", "release", name)
+    # What is in production is what origin says, and the one of the other tests has nothing there.
+    mirror = f"{fresh}.git"
+    clones.git(fresh, "clone", "--quiet", "--bare", str(fresh.parent / "trained"), mirror)
+    clones.git(fresh, "remote", "set-url", "origin", mirror)
+    clones.git(fresh, "push", "--quiet", "origin", f"refs/tags/{name}")
+    replace_model(fresh, noise(0.0001))  # else main's model is all that it is held against
     text = (fresh / "params.yaml").read_text()
     (fresh / "params.yaml").write_text(text.replace("model: flight-delay", "model: other"))
     clones.commit(fresh, "renamed")

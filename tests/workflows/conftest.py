@@ -36,6 +36,7 @@ class World:
 
     folder: Path
     runs: int = field(default=0)
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def origin(self) -> Path:
@@ -89,6 +90,7 @@ class World:
         clones.git(checkout, "remote", "set-url", "origin", f"https://github.com/{REPOSITORY}.git")
         repository = {"full_name": REPOSITORY, "default_branch": DEFAULT}
         variables = {"DVC_REMOTE_URL": str(self.folder / "store"), "TRAIN_RUNNER": '["self-hosted", "gpu"]'}
+        variables |= self.variables
         runner = Runner(self.origin, self.scratch, variables)
         return runner.run(workflow, event, {**payload, "repository": repository}, checkout, **extra)
 

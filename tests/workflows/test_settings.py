@@ -62,5 +62,6 @@ def test_the_page_names_every_setting() -> None:
     text = "".join(file.read_text() for file in (*WORKFLOWS, *ACTIONS))
     for name in set(re.findall(r"(?:vars|secrets)\.(\w+)", text)):
         assert f"`{name}`" in page, name
-    for job in verbs.load(GITHUB / "workflows/ci.yml")["jobs"]:
+    for _, job, content in verbs.jobs():
         assert f"`{job}`" in page or job == "provision"
+        assert "environment" not in content or f"`{content['environment']}`" in page

@@ -16,9 +16,15 @@ def test_a_fork_is_neither_trained_nor_pushed() -> None:
     assert verbs[-3:] == ["mainline report", "mainline comment", "mainline comment"]  # handed over, posted
 
 
-def test_main_is_only_looked_at() -> None:
-    assert github_verbs("push") == ["make lint", "make test", "make test-ci", "mainline lock"]
+def test_main_is_looked_at_and_promoted() -> None:
+    assert github_verbs("push") == [
+        "make lint", "make test", "make test-ci", "mainline lock", "mainline promote", "mainline deploy",
+    ]  # fmt: skip
+
+
+def test_a_tag_releases_and_builds_nothing() -> None:
+    assert github_verbs("tag") == ["mainline release"]
 
 
 def test_nothing_else_starts_anything_yet() -> None:
-    assert github_verbs("tag") == github_verbs("schedule") == []
+    assert github_verbs("schedule") == []

@@ -14,6 +14,7 @@ import yaml
 
 from mainline import cli, cml
 from mainline.required import JOBS
+from mainline.tags import Assignment
 from tests.imports import ROOT
 from tests.workflows import verbs
 from tests.workflows.verbs import ACTIONS, GITHUB, WORKFLOWS
@@ -23,8 +24,11 @@ PINNED = re.compile(r"uses: (\./\S+|[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\
 CI = verbs.load(GITHUB / "workflows/ci.yml")["jobs"]
 OURS = "github.event.pull_request.head.repo.full_name == github.repository"
 # Programs other than our verbs, and where: they prepare a machine, or start one.
-PREPARATION = {"uv sync", "dvc remote", "echo ::notice", "cml runner"}
-SECRET_JOBS = {"lock", "data", "provision", "train", "gate"}
+PREPARATION = {"uv sync", "dvc remote", "echo ::notice", "cml runner", "echo answer=$answer"}
+PROMOTE = verbs.load(GITHUB / "workflows/promote.yml")
+RELEASE = verbs.load(GITHUB / "workflows/release.yml")
+SECRET_JOBS = {"lock", "data", "provision", "train", "gate", "promote", "deploy", "release"}
+TRUSTED = ("promote", "release")  # workflows that no pull request starts
 EVERY_JOB = [pytest.param(path, job, id=f"{path.stem}-{name}") for path, name, job in verbs.jobs()]
 
 
@@ -76,13 +80,17 @@ def test_a_job_ends_and_says_why_it_has_each_right(file: Path, job: dict[str, An
         assert re.search(rf"^      {right}: {level} # \w+", text, re.MULTILINE), f"{file.name}: why {right}?"
 
 
-def test_only_two_jobs_may_write() -> None:
+def test_only_these_jobs_may_write() -> None:
     writing = {
         name: [right for right, level in job["permissions"].items() if level == "write"]
         for _, name, job in verbs.jobs()
         if "write" in job["permissions"].values()
     }
-    assert writing == {"train": ["contents"], "comment": ["pull-requests"]}
+    assert writing == {
+        "train": ["contents"],
+        "comment": ["pull-requests"],
+        **{name: ["contents", "id-token"] for name in ("promote", "deploy", "release")},
+    }
 
 
 def test_the_job_that_may_comment_runs_nothing_of_a_pull_request() -> None:
@@ -151,7 +159,7 @@ def _flags(command: str, step: dict[str, Any]) -> set[str]:
 
 def test_a_machine_of_ours_is_never_reached_by_a_fork() -> None:
     for path, name, job in verbs.jobs():
-        if job["runs-on"] == "ubuntu-latest":
+        if job["runs-on"] == "ubuntu-latest" or path.stem in TRUSTED:
             continue
         assert path.stem == "ci" and name == "train", f"{name} may run on a machine of ours"
         _guarded(name)
@@ -172,7 +180,7 @@ def test_secrets_are_only_where_they_are_needed() -> None:
     for path, name, job in verbs.jobs():
         kept = {key: value for key, value in job.items() if key != "steps"}
         assert "secrets." not in str(kept), f"{name}: secrets belong to steps"
-        assert ("secrets." in str(job)) == (path.stem == "ci" and name in SECRET_JOBS), name
+        assert ("secrets." in str(job)) == (path.stem != "comment" and name in SECRET_JOBS), name
         for step in job["steps"]:
             action = step.get("uses", "")
             assert "secrets." not in str(step) or not action or "create-github-app-token" in action, name
@@ -185,8 +193,49 @@ def test_a_push_that_began_is_not_cancelled() -> None:
     assert "always()" in app["if"]
 
 
-def test_git_gets_the_token_from_the_environment_of_the_push_alone() -> None:
-    values = {key: str(value) for key, value in CI["train"]["steps"][-1]["env"].items() if "GIT" in key}
+def test_a_promotion_and_a_release_come_from_main_or_a_tag_one_after_the_other() -> None:
+    """Neither is ever started by a pull request, cut off, or fed from a cache."""
+    assert PROMOTE["on"] == {"push": {"branches": ["main"]}, "workflow_dispatch": None}
+    assert "github.ref_name == github.event.repository.default_branch" in PROMOTE["jobs"]["promote"]["if"]
+    assert PROMOTE["jobs"]["deploy"]["needs"] == ["promote"], "its condition is that promote answered"
+    assert set(RELEASE["on"]) == {"push"} and set(RELEASE["on"]["push"]) == {"tags"}
+    for workflow in (PROMOTE, RELEASE):
+        assert workflow["concurrency"]["cancel-in-progress"] is False
+        assert "${{" not in workflow["concurrency"]["group"], "one group for all"
+        for name, job in workflow["jobs"].items():
+            assert job["environment"] == ("production" if name == "release" else "staging")
+            (setup,) = (step for step in job["steps"] if step.get("uses") == "./.github/actions/setup")
+            assert setup["with"]["cache"] == "false"
+    (action,) = (yaml.safe_load(file.read_text()) for file in ACTIONS)
+    assert action["runs"]["steps"][0]["with"]["enable-cache"] == "${{ inputs.cache }}"
+
+
+def test_a_release_runs_the_code_of_main_and_takes_the_tag_as_a_value() -> None:
+    (job,) = RELEASE["jobs"].values()
+    assert job["steps"][0]["with"]["ref"] == "${{ github.event.repository.default_branch }}"
+    assert "github.ref_name" not in str([step.get("run") for step in job["steps"]])
+
+
+def test_tags_of_production_start_a_release_and_no_others() -> None:
+    (pattern,) = RELEASE["on"]["push"]["tags"]
+    # GitHub's filter: `*` is all but a slash; of what is used here nothing else is special, `#` is itself.
+    assert set(re.findall(r"[^\w-]", pattern)) == {"*", "#"}
+    started = re.compile("[^/]*".join(map(re.escape, pattern.split("*"))))
+    assert started.fullmatch(str(Assignment("flight-delay", "production", 7)))
+    for tag in ("flight-delay#staging#7", "flight-delay@v1.3.0", "v1.0.0", "a/b#production#1"):
+        assert not started.fullmatch(tag), tag
+
+
+@pytest.mark.parametrize(
+    "step",
+    [CI["train"]["steps"][-1], *(
+        pytest.param(step, id=step["run"].split()[0])
+        for workflow in (PROMOTE, RELEASE) for job in workflow["jobs"].values()
+        for step in job["steps"] if "PUSH_TOKEN" in str(step)
+    )],
+)  # fmt: skip
+def test_git_gets_the_token_from_the_environment_of_the_push_alone(step: dict[str, Any]) -> None:
+    values = {key: str(value) for key, value in step["env"].items() if "GIT" in key}
     done = subprocess.run(
         ["git", "credential", "fill"], input="protocol=https\nhost=github.com\n\n", text=True,
         capture_output=True, env={"PATH": os.environ["PATH"], **values, "PUSH_TOKEN": "s3cr3t"},

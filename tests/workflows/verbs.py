@@ -21,8 +21,8 @@ REACHED: dict[Event, dict[str, set[str]]] = {
     "pull_request": {"ci.yml": {"quality", "lock", "data", "train", "gate", "report", "required"},
                      "comment.yml": {"comment"}},
     "fork": {"ci.yml": {"quality", "lock", "data", "gate", "report", "required"}, "comment.yml": {"comment"}},
-    "push": {"ci.yml": {"quality", "lock", "required"}},
-    "tag": {},
+    "push": {"ci.yml": {"quality", "lock", "required"}, "promote.yml": {"promote", "deploy"}},
+    "tag": {"release.yml": {"release"}},
     "schedule": {},
 }  # fmt: skip
 
@@ -41,9 +41,10 @@ def jobs() -> Iterator[tuple[Path, str, dict[str, Any]]]:
 
 
 def commands(step: dict[str, Any]) -> list[str]:
-    """The commands of a step's `run`, one a line, without what follows an `||` or goes into a file."""
+    """The commands of a step's `run`, one a line, without what follows an `||` or where the output goes."""
     lines = str(step.get("run", "")).replace("\\\n", " ").splitlines()
-    return [re.split(r"\s*(?:\|\||>>)\s*", line)[0] for line in lines if line.strip()]
+    plain = [re.sub(r"^(\w+)=\$\((.*)\)", r"\2", line.strip()) for line in lines if line.strip()]
+    return [re.split(r"\s*(?:\|\||>>)\s*", line)[0] for line in plain]
 
 
 def verb(command: str) -> str | None:
@@ -55,9 +56,9 @@ def verb(command: str) -> str | None:
 def github_verbs(event: Event) -> list[str]:
     """The verbs for an event in the order of the files: what jobs call that the event can reach.
 
-    `pull_request` and `fork`: of our own branch and of a fork's. `push`: to main. `tag` and `schedule` start
-    nothing yet. Preparation (uv, the DVC remote) and what GitHub alone needs (`answers`, `required`) are left
-    out.
+    `pull_request` and `fork`: of our own branch and of a fork's. `push`: to main. `tag`: of production.
+    `schedule` starts nothing yet. Preparation (uv, the DVC remote) and what GitHub alone needs (`answers`,
+    `required`) are left out.
     """
     found = []
     for name, reached in REACHED[event].items():

@@ -66,5 +66,13 @@ class Facts:
 
     @property
     def lock_here(self) -> LockState | None:
-        """What the lock check found at this commit, not at an earlier one."""
-        return self.lock if self.lock is not None and self.lock.commit == self.commit else None
+        """What the lock check found at this commit and of this dvc.lock, not of earlier ones."""
+        if self.lock is None:
+            return None
+        same = (self.lock.commit, self.lock.lock_sha256) == (self.commit, self.lock_sha256)
+        return self.lock if same else None
+
+    @property
+    def run_here(self) -> Run | None:
+        """What the run did that left this very dvc.lock."""
+        return self.run if self.run is not None and self.run.lock_sha256 == self.lock_sha256 else None

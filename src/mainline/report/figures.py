@@ -45,6 +45,27 @@ def judged(name: str, difference: Figure) -> str:
     return "better" if (difference.low > 0) == (name in HIGHER_IS_BETTER) else "worse"
 
 
+def nearness(own: Figure | None, theirs: Figure | None, difference: Figure) -> str:
+    """Of a figure that is best at 0, by its absolute value; said only when that is certain.
+
+    |own| < |theirs| just when difference and sum have opposite signs. The sum's interval is taken as wide as
+    the two add up to, which is too wide at most.
+    """
+    ends = [
+        end for one in (own, theirs, difference) for end in ((one.low, one.high) if one else (None, None))
+    ]
+    known = [end for end in ends if end is not None]
+    if len(known) < len(ends):
+        return ""
+    low, high, other_low, other_high, least, most = known
+    if least <= 0 <= most:
+        return "not clearly different"
+    least_sum, most_sum = low + other_low, high + other_high
+    if least_sum <= 0 <= most_sum:
+        return "not clearly nearer to 0"
+    return "farther from 0" if (least > 0) == (least_sum > 0) else "nearer to 0"
+
+
 def section(facts: Facts) -> Section:
     """The headline figures, and everything the gate used, folded."""
     metrics = facts.metrics
@@ -52,7 +73,8 @@ def section(facts: Facts) -> Section:
     if metrics is None and comparison is None:
         missing = "There are no figures: reports/metrics.json is missing or cannot be read."
         return Section("Figures", 90, (Paragraph((missing,)),))
-    blocks: list[Block] = [_beside(facts, comparison), *_told(facts, comparison)]
+    table = _beside(facts, comparison)
+    blocks: list[Block] = [table, *_explained(table), *_told(facts, comparison)]
     if facts.verdict is not None and facts.verdict.rules:
         blocks.append(Details(f"Every rule of the gate ({len(facts.verdict.rules)})", (_rules(facts),)))
     if metrics is not None and metrics.baselines:
@@ -69,13 +91,20 @@ def _beside(facts: Facts, comparison: Comparison | None) -> Table:
     for name in (name for name in names if name in own or name in theirs):
         row = [name.replace("_", " "), *(_shown(side.get(name)) for side in (own, theirs))]
         if difference := differences.get(name):
-            row += [interval(difference, sign=True), judged(name, difference)]
+            word = nearness(own.get(name), theirs.get(name), difference) if name in TO_ZERO else ""
+            row += [interval(difference, sign=True), word or judged(name, difference)]
         elif differences:
             row += ["not measured", ""]
         rows.append(tuple((cell,) for cell in row))
     header = ["figure", "candidate", _champions_heading(facts, comparison)]
     header += ["difference", "candidate is"] if differences else []
     return Table("Candidate and champion", tuple(header), tuple(rows))
+
+
+def _explained(table: Table) -> list[Block]:
+    if not any(row[0] == ("gap",) for row in table.rows):
+        return []
+    return [Paragraph(("gap: mean observed minus mean predicted, best at 0.",))]
 
 
 def _shown(figure: Figure | None) -> str:
@@ -218,5 +247,8 @@ def _recorded_slices(facts: Facts, name: str) -> Section:
         for one in found
     )
     table = Table("Slices of the candidate", ("slice", "rows", name.replace("_", " ")), rows)
-    words = "There is no champion on the same rows, so none can be said to have moved."
+    if facts.verdict is not None and facts.verdict.basis == "same model":
+        words = "The model is the same, so no slice moved."
+    else:
+        words = "There is no champion on the same rows, so none can be said to have moved."
     return Section("Slices", 50, (Paragraph((words,)), Details(f"Every slice ({len(rows)})", (table,))))

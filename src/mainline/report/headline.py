@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from mainline.errors import (
+    CheckpointError,
+    ConfigError,
     DataError,
+    IntegrityError,
     Interrupted,
     MainlineError,
     ParityError,
+    RecordError,
     SourceError,
     StorageError,
     TrainingError,
@@ -19,13 +23,18 @@ from mainline.review import Gate, LockState
 
 GOOD, UNSURE, BAD = "✅", "⚠", "⛔"
 ACCEPT = "accept-hold"  # the label by which a person accepts
+COMPARE = "compare"  # leaves a note as a stage does, but is the gate's
 # Of a stage: its exit code in words.
 CODES: dict[int, str] = {
     kind.exit_code: words
     for kind, words in (
         (DataError, "the data is not acceptable"),
         (SourceError, "the source does not answer"),
+        (ConfigError, "params.yaml is wrong"),
         (TrainingError, "training gave no usable model"),
+        (CheckpointError, "damaged or foreign checkpoint"),
+        (IntegrityError, "a file is not the one its record names"),
+        (RecordError, "a record is missing or malformed"),
         (ParityError, "the exported model is not the trained one"),
         (StorageError, "DVC, its cache or its remote failed"),
         (Interrupted, "stopped by a signal, its state is saved"),
@@ -39,15 +48,17 @@ def headline(facts: Facts) -> Headline:
     if critical := failures(facts):
         told = f"{plural(len(critical), 'critical expectation')} broken, first {_first(critical[0])}"
         return Headline(BAD, "Data validation failed", told, "bad")
-    if facts.failed and not _settled(facts):
-        stage, code = next(iter(facts.failed.items()))
-        words = CODES.get(code, "it crashed")
-        return Headline(BAD, "The pipeline failed", f"stage {stage}, exit code {code}: {words}", "bad")
+    stages = {stage: code for stage, code in facts.failed.items() if stage != COMPARE}
+    if stages and not _settled(facts):
+        stage, code = next(iter(stages.items()))
+        return Headline(BAD, "The pipeline failed", f"stage {stage}, {_exit(code)}", "bad")
     lock = facts.lock_here
-    if lock is not None and lock.state != "current" and not _ran_since(facts):
+    if lock is not None and lock.state != "current":
         return _lock(lock)
     if facts.verdict is not None:
         return _gate(facts.verdict)
+    if COMPARE in facts.failed:
+        return Headline(BAD, "The comparison failed", _exit(facts.failed[COMPARE]), "bad")
     if facts.gate is not None:
         return Headline(UNSURE, "No verdict", "the gate judged another dvc.lock than this one", "unsure")
     return Headline(
@@ -70,6 +81,10 @@ def top(facts: Facts) -> Section:
     if todo := _todo(facts):
         blocks.append(Alert("NOTE", todo))
     return Section("", 100, tuple(blocks))
+
+
+def _exit(code: int) -> str:
+    return f"exit code {code}: {CODES.get(code, 'it crashed')}"
 
 
 def failures(facts: Facts) -> list[Check]:
@@ -129,6 +144,8 @@ def _todo(facts: Facts) -> tuple[Text, ...]:
         )
     if word == "The pipeline failed":
         return (("Its message is in the job's log; the same command here is ", Code("mainline run"), "."),)
+    if word == "The comparison failed":
+        return (("Its message is in the job's log; the same command here is ", Code("mainline gate"), "."),)
     if word == "The lock is stale":
         reasons = tuple(
             (Code(stage.stage), ": ", "; ".join(stage.reasons) or "no reason was recorded")
@@ -149,7 +166,9 @@ def _todo(facts: Facts) -> tuple[Text, ...]:
             )
             for item in (lock.missing if lock else [])
         )
-        return (("Run ", Code("mainline push"), " where the data is."), *missing)
+        damaged = any(item.state == "damaged" for item in (lock.missing if lock else []))
+        first: Text = ("Delete what is damaged from the remote first. ",) if damaged else ()
+        return ((*first, "Run ", Code("mainline push"), " where the data is."), *missing)
     if word == "Hold":
         label, command = Code(ACCEPT), Code("mainline gate --accept-hold")
         return (
@@ -162,6 +181,8 @@ def _todo(facts: Facts) -> tuple[Text, ...]:
             ("To be certain instead: a longer test window (data.test_months) narrows the interval.",),
             *_besides(facts),
         )
+    if word == "Block" and facts.verdict is not None and facts.verdict.basis == "nothing":
+        return (("Run ", Code("mainline run"), ", which makes the model of what is here."),)
     if word == "Block":
         blocked: Text = ("This cannot be accepted by hand: the candidate must change, or main its gate.",)
         return (blocked, *_besides(facts))
@@ -190,17 +211,7 @@ def _besides(facts: Facts) -> tuple[Text, ...]:
 def _settled(facts: Facts) -> bool:
     """A current lock, or a gate that judged this very lock, came after the failure."""
     lock = facts.lock_here
-    if lock is None or _ran_since(facts):
-        return facts.verdict is not None
-    return lock.state == "current"
-
-
-def _ran_since(facts: Facts) -> bool:
-    """On a laptop: what was stale ran after the lock check, and the gate judged what that gave."""
-    lock, run = facts.lock_here, facts.run
-    if lock is None or lock.state != "stale" or run is None or facts.verdict is None:
-        return False
-    return {found.stage for found in lock.stale} <= {*run.ran, *run.cached}
+    return facts.verdict is not None if lock is None else lock.state == "current"
 
 
 def _first(check: Check) -> str:

@@ -119,8 +119,8 @@ def _sample(batch: Batch, check: Check) -> list[Block]:
 
 def stages(facts: Facts) -> Section:
     """What ran, what came from cache, and how long it would have taken."""
-    run = facts.run
-    if run is None:
+    run = facts.run_here
+    if run is None or not run.ran + run.cached:
         if not facts.seconds:
             return Section("What ran", 30, ())
         total = sum(facts.seconds.values())

@@ -10,27 +10,30 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mainline import champion, gates, policy
-from mainline.champion import Base, Found
+from mainline import champion, gates, mainpolicy, manifests, policy
+from mainline.champion import Found
 from mainline.errors import Answer, ConfigError, Interrupted, MainlineError, StorageError
-from mainline.exported import LOCK, Exported
+from mainline.exported import LOCK, MODEL, Exported
 from mainline.gates import Decision, Evidence
-from mainline.gathered import PLOTS
+from mainline.gathered import PLOTS, STAGES
 from mainline.git import Git
+from mainline.mainpolicy import Mains
 from mainline.policy import GatePolicy
 from mainline.records import write_atomically
-from mainline.review import Change, Comparison, Gate
+from mainline.report.headline import COMPARE
+from mainline.review import Champion, Change, Comparison, Gate, Rule
 from mainline.settings import read
 from mainline.storage import Dvc
-from mainline.verbs import parsing
+from mainline.verbs import lock, parsing
 
 POLICY = champion.FOLDER / "params.yaml"  # where `compare` looks for a gate other than the work tree's
+NOTE = STAGES / f"{COMPARE}.json"  # by which the report tells that a comparison failed
+SHOWN = 3  # stages that would run
 COLOURS = {"promote": "green", "hold": "yellow", "block": "red"}
 ANSWERS = {"promote": 0, "hold": Answer.HOLD, "block": Answer.BLOCK}
 
@@ -54,19 +57,19 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """What is judged, under which policies. `main_policy` is None where it is the work tree's own."""
+    """What is judged, under which policies. `mains` is None where main's gate is the work tree's own."""
 
     candidate: Exported
     found: Found
     policy: GatePolicy
-    main_policy: GatePolicy | None
+    mains: Mains | None
     changes: list[Change]
     warnings: list[str]
 
 
 def gate(options: argparse.Namespace) -> int:
     """Find, fetch, compare, decide, record, show. Raises MainlineError; nothing stale is left behind then."""
-    for old in (Gate.location, Comparison.location):
+    for old in (Gate.location, Comparison.location, NOTE):
         old.unlink(missing_ok=True)
     champion.clear(Path())
     try:
@@ -84,14 +87,31 @@ def gate(options: argparse.Namespace) -> int:
 
 def _judge(options: argparse.Namespace) -> Gate:
     case = _case(Git(), options.champion)
-    name = case.found.champion.name
-    _say(f"champion: {name}" + (f" ({case.found.champion.commit[:9]})" if case.found.champion.commit else ""))
+    _say(f"champion: {_named(case.found.champion)}")
+    if (stale := _stale()) is not None:
+        return _record(case, None, Decision.of([stale]), accept=options.accept_hold)
     evidence, mains = _measure(case)
     decision = gates.decide(evidence, case.policy)
-    if case.main_policy is not None:
-        other = gates.decide(mains, case.main_policy) if mains else None
-        decision = gates.under_main(decision, other)
+    if case.mains is not None:
+        other = gates.decide(mains, case.mains.policy) if mains and case.mains.policy else None
+        decision = gates.under_main(decision, other, case.mains.why)
     return _record(case, evidence, decision, accept=options.accept_hold)
+
+
+def _named(found: Champion) -> str:
+    return f"{found.name} ({found.commit[:9]})" if found.commit else found.name
+
+
+def _stale() -> Rule | None:
+    """What blocks where the model is not the one of what is here: a verdict on it would be none on this."""
+    found, _ = lock.check(ask_remote=False)
+    if found.state == "current":
+        return None
+    told = [f"{one.stage} would run: {'; '.join(one.reasons)}" for one in found.stale[:SHOWN]]
+    more = len(found.stale) - len(told)
+    text = "; ".join([*told, *([f"and {more} more stages"] if more > 0 else [])]) or found.problem
+    text = f"{LOCK} is {found.state}: {text}"
+    return Rule(name="lock", outcome="block", observed=None, limit=None, text=text)
 
 
 def _case(git: Git, chosen: str | None) -> Case:
@@ -100,55 +120,30 @@ def _case(git: Git, chosen: str | None) -> Case:
     candidate = champion.here()
     base = champion.main_branch(git)
     same = None if chosen else champion.unchanged(git, base, candidate)
-    found = same or champion.find(git, _model(git, base, own), base, chosen)
-    main_policy, changes, warnings = _main(git, base, own, mine)
-    theirs = found.exported.manifest if found.exported else None
-    if theirs and candidate.manifest and (warning := gates.overlap(theirs, candidate.manifest)):
-        warnings.append(warning)
+    found = same or champion.find(git, mainpolicy.model(git, base, own), base, chosen)
+    changes, warnings = mainpolicy.changes(git, base, own)
+    warnings += [*found.warnings, *_notes(candidate, found)]
     if git.changes():
         warnings.append("the work tree has changes that are not committed: the verdict is on what is here")
-    return Case(candidate, found, mine, main_policy, changes, warnings)
+    return Case(candidate, found, mine, mainpolicy.mains(git, base, own, mine), changes, warnings)
 
 
-def _model(git: Git, base: Base | None, own: dict[str, Any]) -> str:
-    """The model's name on main: a branch that renames it does not lose the champion by that."""
-    name = policy.release(own).model
-    with suppress(ConfigError):
-        if base:
-            return policy.release(champion.parameters(git, base.tip)).model
-    return name
-
-
-def _main(
-    git: Git, base: Base | None, own: dict[str, Any], mine: GatePolicy
-) -> tuple[GatePolicy | None, list[Change], list[str]]:
-    """The gate on main where it is another one; what the branch changed since it left main.
-
-    The tip's gate, not the fork's: an old branch may not keep a gate that main has tightened.
-    """
-    if base is None:
-        return None, [], ["there is no main branch: changes of the gate cannot be seen"]
-    warnings = []
-    try:
-        changes = policy.changes(champion.parameters(git, base.fork), own)
-    except ConfigError as error:
-        changes, warnings = [], [f"changes of the gate cannot be seen: {error.what}"]
-    try:
-        theirs = policy.gate(champion.parameters(git, base.tip))
-    except ConfigError as error:
-        return None, changes, [*warnings, f"{base.name} has no gate to hold this one against: {error.what}"]
-    return (None if _same(theirs, mine) else theirs), changes, warnings
-
-
-def _same(one: GatePolicy, other: GatePolicy) -> bool:
-    """The order of the margins counts: the first decides."""
-    return one == other and one.deciding == other.deciding
+def _notes(candidate: Exported, found: Found) -> list[str]:
+    """What no figure tells: a champion that saw the rows, a manifest that changed without its model."""
+    theirs, ours = found.exported, candidate.manifest
+    if theirs is None or theirs.manifest is None or ours is None:
+        return []
+    notes = [manifests.overlap(theirs.manifest, ours)]
+    if theirs.model_md5 == candidate.model_md5 and (other := manifests.differing(theirs.manifest, ours)):
+        notes.append(f"the model is that of {found.champion.name}, its manifest is not: {', '.join(other)}")
+    return [note for note in notes if note]
 
 
 def _measure(case: Case) -> tuple[Evidence, Evidence | None]:
     """The evidence under the own policy, and under main's where that is another one."""
     ours, theirs = case.candidate, case.found.exported
-    if theirs and (ours.model_md5, ours.test_md5) == (theirs.model_md5, theirs.test_md5) and ours.test_md5:
+    measured = case.mains is not None and case.mains.evaluate is not None  # by main's `evaluate` as well
+    if theirs and champion.same_model(ours, theirs) and not measured:
         _say("the same model and the same test rows: nothing is fetched")
         evidence = _evidence(case, None)
         return evidence, evidence
@@ -156,12 +151,12 @@ def _measure(case: Case) -> tuple[Evidence, Evidence | None]:
     _say("fetching the models and the test rows")
     champion.fetch_candidate(Path(), ours)
     if theirs and not theirs.problem:
-        champion.fetch_champion(Path(), theirs)
+        champion.fetch_champion(Path(), theirs, _named(case.found.champion))
     _say(f"fetched in {time.perf_counter() - started:.1f} s; scoring")
     mains = None
-    if case.main_policy:
+    if case.mains and case.mains.policy:
         with suppress(ConfigError):  # another task has other figures
-            mains = _evidence(case, _compare(case.main_policy))
+            mains = _evidence(case, _compare(policy.written(case.mains.policy, case.mains.evaluate)))
     evidence = _evidence(case, _compare(None))
     if not PLOTS.is_dir():
         with suppress(StorageError):  # pictures for the report; it is complete without
@@ -169,11 +164,10 @@ def _measure(case: Case) -> tuple[Evidence, Evidence | None]:
     return evidence, mains
 
 
-def _compare(other: GatePolicy | None) -> Comparison:
-    """`python -m pipeline compare`, by the work tree's gate or by another one. Raises MainlineError."""
+def _compare(other: str | None) -> Comparison:
+    """`python -m pipeline compare`, by the work tree's gate or another file. Raises MainlineError."""
     if other is not None:
-        # JSON is YAML; the order of the margins is kept.
-        write_atomically(POLICY, f'{{"gate": {other.model_dump_json()}}}'.encode())
+        write_atomically(POLICY, other.encode())
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pipeline", "compare"],
@@ -209,27 +203,35 @@ def _evidence(case: Case, comparison: Comparison | None) -> Evidence:
         champion=case.found.champion.name,
         basis=basis,
         metrics=ours.metrics,
-        model_bytes=ours.model_bytes,
+        model_bytes=_size(case, comparison),
         comparison=comparison,
         recorded=theirs.metrics if theirs else None,
         same_window=bool(
-            theirs and gates.same_window(ours.metrics, theirs.metrics, ours.manifest, theirs.manifest)
+            theirs and manifests.same_window(ours.metrics, theirs.metrics, ours.manifest, theirs.manifest)
         ),
         unreadable=unreadable,
+        manifest=ours.manifest,
     )
 
 
-def _record(case: Case, evidence: Evidence, decision: Decision, *, accept: bool) -> Gate:
+def _size(case: Case, comparison: Comparison | None) -> int | None:
+    """Bytes of the file; of the champion's model, which nobody fetched, as the champion's lock has them."""
+    if comparison is None:
+        return case.found.exported.model_bytes if case.found.exported else None
+    return Path(MODEL).stat().st_size if Path(MODEL).is_file() else None
+
+
+def _record(case: Case, evidence: Evidence | None, decision: Decision, *, accept: bool) -> Gate:
     return Gate(
         verdict=decision.verdict,
         reason=decision.reason,
         rules=list(decision.rules),
-        basis=evidence.basis,
+        basis=evidence.basis if evidence else "nothing",
         commit=Git()("rev-parse", "HEAD"),
         lock_sha256=hashlib.sha256(Path(LOCK).read_bytes()).hexdigest(),
         model_md5=case.candidate.model_md5,
         champion=case.found.champion,
-        comparison=evidence.comparison,
+        comparison=evidence.comparison if evidence else None,
         policy=case.policy.model_dump(mode="json"),
         changes=case.changes,
         warnings=case.warnings,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -38,9 +40,12 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not 0 < value <= 3600:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, above 0 and at most 3600")
     return value
 
 
@@ -57,16 +62,27 @@ def lock(options: argparse.Namespace) -> int:
 
 def check(*, ask_remote: bool = True, seconds: float = 60) -> tuple[LockState, locks.Survey]:
     """The judgement and what it rests on. Raises ConfigError outside of a pipeline's folder."""
+    need_pipeline()
+    commit, sha256 = Git()("rev-parse", "HEAD"), digest()
+    seen = Dvc().survey(ask_remote=ask_remote, seconds=seconds)
+    return locks.judge(seen, commit, sha256), seen
+
+
+def need_pipeline() -> None:
+    """Raises ConfigError outside of a pipeline's folder."""
     if not Path("dvc.yaml").is_file():
         raise ConfigError("there is no dvc.yaml here", remedy="run from the root of the repository")
-    commit = Git()("rev-parse", "HEAD")
-    seen = Dvc().survey(ask_remote=ask_remote, seconds=seconds)
-    return locks.judge(seen, commit), seen
 
 
-def show(found: LockState, *, asked: bool = True) -> None:
-    """Print it for a person."""
-    console = Console(highlight=False, soft_wrap=True)
+def digest() -> str | None:
+    """sha256 of dvc.lock as it is now; None when there is none."""
+    path = Path(locks.LOCK)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def show(found: LockState, *, asked: bool = True, stream: TextIO | None = None) -> None:
+    """Print it for a person, on standard output unless given."""
+    console = Console(file=stream, highlight=False, soft_wrap=True)
     colour = {"current": "green", "stale": "yellow", "broken": "red"}[found.state]
     console.print(f"dvc.lock is [bold {colour}]{found.state}[/]{_headline(found, asked=asked)}")
     if found.problem:
@@ -100,6 +116,8 @@ def _named(item: MissingObject) -> str:
 def _remedy(found: LockState) -> str:
     if found.state == "stale":
         return "mainline run, or let CI do it"
+    if any(item.state == "damaged" for item in found.missing):
+        return "delete what is damaged from the remote, then dvc push, which leaves alone what is there"
     if found.missing:
         return "dvc push where the data is; or run the stages again: dvc repro --force, then dvc push"
     if "merge conflict" in found.problem:

@@ -10,19 +10,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from mainline import reproduction, summary
-from mainline.errors import Interrupted, ReproductionError
+from mainline import locks, reproduction, summary
+from mainline.errors import Interrupted, RecordError, ReproductionError, StorageError
 from mainline.git import Git
 from mainline.records import Metrics, Training
 from mainline.review import Run
 from mainline.storage import Dvc, Outcome
-from mainline.verbs import parsing
+from mainline.verbs import lock, parsing
 
 STAGES = Path(".mainline/stages")
 LAST_RUN = Path(".mainline/mlflow/last_run.json")
@@ -70,23 +71,35 @@ def run(options: argparse.Namespace) -> int:
     dvc = Dvc()
     dvc.check_stages(options.stages)
     if options.dry_run:
-        return _show_plan(dvc.status(), as_json=options.json)
+        changed = _stale() if options.pull else dvc.status()
+        return _show_plan(changed, as_json=options.json)
     started = time.perf_counter()
     result = dvc.reproduce(options.stages, _printer(as_json=options.json), pull=options.pull)
     if result.failed is not None:
         return _failed(result.failed)
     seconds = {name: _note(name)["seconds"] for name in result.ran if _note(name)}
-    Run(
-        ran=result.ran,
-        cached=result.cached,
-        unchanged=result.unchanged,
-        seconds={name: values["total"] for name, values in seconds.items()},
-    ).write(Run.location)
+    _record(result, seconds)
     if options.json:
         print(json.dumps(_outcome(result, seconds)))
         return 0
     _show(result, seconds, time.perf_counter() - started)
     return 0
+
+
+def _record(result: Outcome, seconds: dict[str, Any]) -> None:
+    """What ran, for the commit of the lock and the report; running nothing does not take that away."""
+    found = Run(
+        ran=result.ran,
+        cached=result.cached,
+        unchanged=result.unchanged,
+        seconds={name: values["total"] for name, values in seconds.items()},
+        lock_sha256=lock.digest(),
+    )
+    if not found.ran + found.cached:
+        with suppress(RecordError):
+            if Run.read(Run.location).lock_sha256 == found.lock_sha256:
+                return
+    found.write(Run.location)
 
 
 def _failed(stage: str, root: Path = Path()) -> int:
@@ -168,6 +181,14 @@ def _show_plan(status: dict[str, Any], *, as_json: bool) -> int:
         for stage, reasons in status.items():
             print(f"  {stage}: {_reasons(reasons)}")
     return 0
+
+
+def _stale() -> dict[str, list[str]]:
+    """Changed stages and why where absent data is to be pulled: DVC would take it for a change."""
+    found, _ = lock.check(ask_remote=False)
+    if found.problem:
+        raise StorageError(f"{locks.LOCK} cannot be checked", why=found.problem)
+    return {one.stage: one.reasons for one in found.stale}
 
 
 def _reasons(reasons: list[Any]) -> str:

@@ -11,8 +11,8 @@ import json
 import sys
 
 from mainline import locks
-from mainline.errors import ConfigError, GitError
-from mainline.git import Git, superseded
+from mainline.errors import ConfigError, GitError, SupersededError
+from mainline.git import ORIGIN, Git, superseded
 from mainline.review import LockState, Run
 from mainline.storage import Dvc
 from mainline.verbs import lock, parsing
@@ -31,7 +31,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         """\
   mainline push                    to the current branch
   mainline push --branch NAME      where HEAD is detached, as in CI
-  mainline push --dry-run          what would be committed and pushed; change nothing""",
+  mainline push --dry-run          what would be committed and pushed; change nothing
+the commit is by whom Git is configured for; by mainline-bot where that is nobody, and in CI (CI=true)""",
     )
     verb.add_argument("--branch", metavar="NAME", help="on origin (default: the current branch)")
     verb.add_argument(
@@ -43,11 +44,14 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
 def push(options: argparse.Namespace) -> int:
     """Push data, prove, commit, push the commit. Returns the lock's answer when that is not current."""
     git = Git()
-    branch = _branch(git, options.branch, allow_main=options.allow_main)
+    git.check_origin()
+    branch, tip = _branch(git, options.branch, allow_main=options.allow_main)
     found, seen = lock.check(ask_remote=False)
     if found.state != "current":
         return _refuse(found, as_json=options.json)
     files = _files(git, seen)
+    if files:
+        _check_tip(git, branch, tip, files, only_there=not options.dry_run)
     if not options.dry_run:
         Dvc().push(lambda line: print(line, file=sys.stderr))
     found, _ = lock.check()
@@ -69,19 +73,40 @@ def _refuse(found: LockState, *, as_json: bool) -> int:
     return lock.ANSWERS[found.state]
 
 
-def _branch(git: Git, wanted: str | None, *, allow_main: bool) -> str:
-    """The branch to push to, checked before anything is sent. Raises ConfigError."""
+def _branch(git: Git, wanted: str | None, *, allow_main: bool) -> tuple[str, str | None]:
+    """The branch to push to, checked before anything is sent, and its tip on origin. Raises ConfigError."""
     branch = wanted if wanted is not None else git.branch()
     if branch is None:
         raise ConfigError("HEAD is on no branch", remedy="say which: mainline push --branch NAME")
     git.check_branch(branch)
-    _, default = git.remote_tip(branch)
+    tip, default = git.remote_tip(branch)
     if branch in (*PROTECTED, default) and not allow_main:
         raise ConfigError(
             f"{branch} takes changes by pull request only",
             remedy="push to a branch of your own; or, if you must, --allow-main",
         )
-    return branch
+    return branch, tip
+
+
+def _check_tip(git: Git, branch: str, tip: str | None, files: list[str], *, only_there: bool) -> None:
+    """Before anything is sent. Raises SupersededError when the commit would not get to the branch.
+
+    `only_there`: data is sent for a branch that moved on, too, as its newer commit's run takes it from there.
+    """
+    if tip is None:
+        raise SupersededError(
+            f"{branch} is not on {ORIGIN}",
+            why="it was never pushed, or is gone; nothing was sent",
+            remedy=f"git push -u {ORIGIN} {branch}, then run this again; in CI nothing",
+        )
+    head = git("rev-parse", "HEAD")
+    if not only_there and tip != head and not _made_before(git, tip, git.tree_with(files), head):
+        raise superseded(branch, sent=False)
+
+
+def _made_before(git: Git, tip: str, tree: str, head: str) -> bool:
+    """An earlier run was stopped after its push."""
+    return git.tree(tip) == tree and git("rev-parse", f"{tip}^") == head
 
 
 def _files(git: Git, seen: locks.Survey) -> list[str]:
@@ -103,8 +128,8 @@ def _commit(git: Git, branch: str, files: list[str]) -> str:
     if tip == head:
         commit = git.commit_tree(tree, _message())
         git.push_commit(commit, branch, expected=tip)
-    elif tip is not None and git.tree(tip) == tree and git("rev-parse", f"{tip}^") == head:
-        commit = tip  # an earlier run was stopped after its push
+    elif tip is not None and _made_before(git, tip, tree, head):
+        commit = tip
     else:
         raise superseded(branch)
     if git.branch() in (branch, None):
@@ -113,8 +138,9 @@ def _commit(git: Git, branch: str, files: list[str]) -> str:
 
 
 def _message() -> str:
-    """Subject and trailer, from what `mainline run` recorded."""
+    """Subject and trailer, from what `mainline run` recorded of this very lock."""
     done = Run.read(Run.location) if Run.location.exists() else None
+    done = done if done is not None and done.lock_sha256 == lock.digest() else None
     parts = []
     if done is not None:
         parts += [f"ran {', '.join(done.ran)}"] if done.ran else []

@@ -13,7 +13,7 @@ from mainline.git import Git
 from mainline.records import write_atomically
 from mainline.report import escape, markdown, page, sections
 from mainline.report.blocks import Document
-from mainline.verbs import parsing
+from mainline.verbs import lock, parsing
 
 MARKDOWN, HTML = Path("reports/report.md"), Path("reports/report.html")
 LARGEST_PLOT = 2_000_000  # bytes; larger ones are left to the artifacts
@@ -43,7 +43,11 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Write the report of whatever is there; what is missing or broken is said in it."""
+    """Write the report of whatever is there; what is missing or broken is said in it.
+
+    Raises ConfigError outside of a pipeline's folder, GitError outside of a repository or for another base.
+    """
+    lock.need_pipeline()
     run_url, mlflow_url = _address("run", options.run_url), _address("mlflow", options.mlflow_url)
     asked = Asked(options.base, options.title, run_url, mlflow_url)
     document = sections.build(gather(asked, Git()))

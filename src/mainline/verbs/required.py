@@ -6,7 +6,7 @@ import argparse
 import json
 
 from mainline import required as jobs
-from mainline.errors import Answer, ConfigError
+from mainline.errors import Answer, ConfigError, RecordError
 from mainline.review import LockState
 from mainline.verbs import parsing
 
@@ -55,6 +55,8 @@ def required(options: argparse.Namespace) -> int:
 
 def answers(options: argparse.Namespace) -> int:
     """Print the state that `mainline lock` recorded. Raises RecordError when it left no record."""
+    if not LockState.location.exists():
+        raise RecordError("the lock has not been checked here", remedy="mainline lock")
     state = LockState.read(LockState.location).state
     print(json.dumps({"lock": state}) if options.json else f"lock={state}")
     return 0

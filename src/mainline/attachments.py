@@ -1,0 +1,59 @@
+"""The adapter that writes what goes beside the Bento: SBOM, provenance, and the signature over all three."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mainline import objects, signing
+from mainline.errors import GitError
+from mainline.git import ORIGIN, Git
+from mainline.records import Manifest, Metrics
+from mainline.supply import packages, provenance, sbom
+
+GROUP = "serving"
+DEPENDS = ("dvc.lock", "uv.lock")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was built of which commit. `data_md5`: by path."""
+
+    model: str
+    release: str
+    commit: str
+    bento: Path
+    manifest: Manifest
+    metrics: Metrics
+    data_md5: dict[str, str]
+
+
+def make(built: Built, folder: Path) -> dict[str, Path]:
+    """Write them into the folder. Raises MainlineError."""
+    digest = objects.digests(built.bento).sha256
+    files = {"sbom": folder / "sbom.cdx.json", "provenance": folder / "provenance.json"}
+    service = sbom.Service(built.model, built.release, built.commit, built.bento.name, digest)
+    listed = packages.locked(Path("uv.lock").read_text(encoding="utf-8"), GROUP)
+    files["sbom"].write_bytes(sbom.sbom(service, built.manifest, built.metrics, built.data_md5, listed))
+    subjects = {built.bento.name: digest, "model.onnx": built.manifest.files["model.onnx"]}
+    files["provenance"].write_bytes(provenance.provenance(_build(built), subjects))
+    if (by := signing.signer()) is not None:
+        files["signature"] = folder / "signature.json"
+        signing.sign_files((built.bento, files["sbom"], files["provenance"]), files["signature"], by)
+    return files
+
+
+def _build(built: Built) -> provenance.Build:
+    try:
+        repository = Git()("remote", "get-url", ORIGIN)
+    except GitError:
+        repository = ""
+    return provenance.Build(
+        repository=repository,
+        commit=built.commit,
+        params_sha256=objects.digests(Path("params.yaml")).sha256,
+        data_md5=built.data_md5,
+        files={name: objects.digests(Path(name)).sha256 for name in DEPENDS},
+        builder=provenance.builder(os.environ),
+    )

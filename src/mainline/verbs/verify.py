@@ -1,0 +1,100 @@
+"""`mainline verify` and `mainline trace`: from a tag to the bytes; from a prediction to its data."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from mainline import ledger, policy, predictions, verification
+from mainline.errors import IntegrityError, RecordError
+from mainline.git import Git
+from mainline.releases import Release
+from mainline.untrusted import inert
+from mainline.verbs import parsing
+
+SHOWN = ("request_id", "version", "timestamp", "key", "time", "score", "decision")
+
+
+def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
+    """`mainline verify` and `mainline trace`."""
+    verb = parsing.add(
+        names,
+        "verify",
+        verify,
+        "re-check a version from its tag to the bytes on the remote",
+        """\
+  mainline verify v1.3.0          each check; exit code 16 when one fails
+  mainline verify v1.3.0 --json   the same, for a program""",
+    )
+    verb.add_argument("version", help="as `mainline status` shows it: v1.3.0")
+    verb = parsing.add(
+        names,
+        "trace",
+        trace,
+        "from one logged prediction to its version, commit, data and training run",
+        """\
+  mainline trace 6f1c… --log logs/             the service's log files, or the folder with them
+  mainline trace 6f1c… --log predictions.jsonl --json""",
+    )
+    verb.add_argument("request", help="request_id, as the service answered it")
+    verb.add_argument("--log", type=Path, required=True, metavar="PATH", help="a file or a folder of *.jsonl")
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Check everything, show everything. Returns IntegrityError's code when something does not hold."""
+    git = Git()
+    book = ledger.refresh(git, policy.release().model)
+    version, tag = book.find(options.version)
+    record, checks = verification.checks(git, book, version, tag)
+    holds = record is not None and all(check.ok for check in checks)
+    if options.json:
+        listed = [dataclasses.asdict(check) for check in checks]
+        print(json.dumps({"version": str(version), "holds": holds, "checks": listed}))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for check in checks:
+            word = "[green]holds[/]" if check.ok else "[bold red]fails[/]"
+            console.print(f"{word}  {escape(inert(f'{check.name}: {check.text}'))}")
+        console.print(f"{tag.name} {'holds' if holds else 'does not hold'}")
+    return 0 if holds else IntegrityError.exit_code
+
+
+def trace(options: argparse.Namespace) -> int:
+    """Find the prediction, then its version's record. Raises RecordError when either is not there."""
+    found = predictions.find(options.log, options.request)
+    git = Git()
+    book = ledger.refresh(git, policy.release().model)
+    version, tag = book.find(str(found[0].get("version")))
+    record = verification.record(book, version, tag)
+    told = _told(found, record)
+    if options.json:
+        print(json.dumps(told))
+        return 0
+    console = Console(highlight=False, soft_wrap=True)
+    for line in told["predictions"]:
+        shown = {name: line[name] for name in SHOWN if name in line}
+        console.print(escape(inert(", ".join(f"{name} {value}" for name, value in shown.items()))))
+    for name in ("version", "commit", "data", "model_md5", "mlflow_run"):
+        console.print(f"  {name:<11}{escape(inert(str(told[name] or 'not recorded')))}")
+    return 0
+
+
+def _told(found: list[dict[str, Any]], record: Release) -> dict[str, Any]:
+    if wrong := {str(one.get("version")) for one in found} - {record.release}:
+        raise RecordError(f"one request has lines of several versions: {record.release}, {', '.join(wrong)}")
+    return {
+        "predictions": found,
+        "version": record.release,
+        "commit": record.commit,
+        "data": record.data_md5,
+        "model_md5": record.model_md5,
+        "bento_sha256": record.artifacts["bento"].sha256 if "bento" in record.artifacts else None,
+        "gate": record.gate.model_dump(),
+        "mlflow_run": record.mlflow_run,
+    }

@@ -1,0 +1,124 @@
+"""`mainline deploy`: from the tag to what is served, with the real service; and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mainline import deploying, objects, releases
+from mainline.errors import ConfigError, DeployError, GitError, RecordError
+from tests import clones
+from tests.clones import git, mainline
+from tests.deploy.releasing import release
+from tests.deploy.test_local import free_port, leftovers, until
+from tests.imports import ROOT
+
+IMAGE = f"registry.example.org/flights@sha256:{'1' * 64}"
+IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+
+
+def tag(root: Path, record: releases.Release, name: str = "") -> None:
+    name = name or f"{record.model}@{record.release}"
+    git(root, *IDENTITY, "tag", "--annotate", name, "--message", releases.write(record, "words"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    made = tmp_path / "work"
+    shutil.copytree(ROOT / "serving/deploy/kubernetes", made / "serving/deploy/kubernetes")
+    shutil.copy2(ROOT / "params.yaml", made)
+    git(made, "init", "--quiet", "--initial-branch=main")
+    clones.commit(made, "as it is")
+    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
+    git(made, "remote", "add", "origin", "../origin.git")
+    return made
+
+
+def test_a_version_goes_to_its_branch(root: Path, tmp_path: Path) -> None:
+    tag(root, release(tmp_path, "v1.3.0", image=IMAGE)[0])
+    to = ("deploy", "--target", "kubernetes", "--stage", "production", "--json")
+    planned = mainline(root, *to, "v1.3.0", "--dry-run")
+    assert planned.returncode == 0 and IMAGE in planned.stdout, planned.stderr
+    assert json.loads(mainline(root, *to, "--status").stdout) == {"release": None}
+    done = json.loads(mainline(root, *to, "v1.3.0").stdout)
+    assert (done["place"], done["release"], done["changed"]) == ("deploy/production", "v1.3.0", True)
+    assert json.loads(mainline(root, *to, "v1.3.0").stdout)["changed"] is False
+    assert json.loads(mainline(root, *to, "--status").stdout)["digest"] == IMAGE.partition("@")[2]
+
+
+def test_what_is_no_released_version_is_refused(root: Path, tmp_path: Path) -> None:
+    git(root, "tag", "flight-delay@v0.1.0")
+    git(root, *IDENTITY, "tag", "--annotate", "flight-delay@v0.2.0", "--message", "by hand")
+    tag(root, release(tmp_path, "v1.3.0")[0], "flight-delay@v0.3.0")
+    for version, error, words in (
+        ("v0.1.0", ConfigError, "lightweight"),
+        ("v0.2.0", RecordError, "no release record"),
+        ("v0.3.0", ConfigError, "holds the record of"),
+        ("v9.9.9", ConfigError, "there is no tag"),
+        ("../v1", ConfigError, "no version"),
+    ):
+        done = mainline(root, "deploy", version, "--stage", "staging")
+        assert (done.returncode, words in done.stderr) == (error.exit_code, True), done.stderr
+    assert mainline(root, "deploy", "--stage", "staging").returncode == ConfigError.exit_code
+    both = mainline(root, "deploy", "v0.1.0", "--stop", "--stage", "staging")
+    assert both.returncode == ConfigError.exit_code
+
+
+def test_an_origin_that_is_not_there_is_an_error_of_git(root: Path, tmp_path: Path) -> None:
+    tag(root, release(tmp_path, "v1.3.0", image=IMAGE)[0])
+    shutil.rmtree(tmp_path / "origin.git")
+    done = mainline(root, "deploy", "v1.3.0", "--target", "kubernetes", "--stage", "staging")
+    assert done.returncode == GitError.exit_code
+
+
+def answer(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as response:
+        return json.loads(response.read())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (ROOT / "models/model.onnx").exists(), reason="no model here: mainline run, or dvc pull"
+)
+def test_the_real_service_from_the_tag_to_the_port(tmp_path: Path) -> None:
+    root = clones.copy(tmp_path / "work")
+    (tmp_path / "store").mkdir()
+    files: dict[str, Path] = {}
+    for version in ("v1.0.0", "v1.1.0"):
+        command = [sys.executable, "-m", "serving.build", "--version", version, "--out", str(tmp_path)]
+        built = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+        files[version] = Path(built["path"])
+    stored = objects.put(root, {str(path): path for path in files.values()})
+    model = hashlib.sha256((ROOT / "models/model.onnx").read_bytes()).hexdigest()
+    for version, path in files.items():
+        digests = stored[str(path)]
+        named = releases.Artifact(name=path.name, md5=digests.md5, sha256=digests.sha256, bytes=digests.bytes)
+        record, _ = release(tmp_path / "records", version, model=model)
+        tag(root, record.model_copy(update={"artifacts": {"bento": named}}))
+    wrong, _ = release(tmp_path / "records", "v1.2.0", model="e" * 64)
+    tag(root, wrong.model_copy(update={"artifacts": {"bento": named}}))
+
+    port, folder = free_port(), tmp_path / "deploy"
+    to = ("deploy", "--stage", "staging", "--port", str(port), "--bake", "1", "--json")
+    extra = {deploying.FOLDER: str(folder)}
+    try:
+        for version in files:
+            done = mainline(root, *to, version, extra=extra)
+            assert done.returncode == 0, done.stderr
+            assert answer(port, "/provenance")["version"] == version
+        done = mainline(root, *to, "v1.2.0", extra=extra)
+        assert done.returncode == DeployError.exit_code, done.stderr
+        seen = json.loads(mainline(root, *to, "--status", extra=extra).stdout)
+        assert (seen["release"], seen["healthy"], seen["unfinished"]) == ("v1.1.0", True, False)
+    finally:
+        stopped = mainline(root, *to, "--stop", extra=extra)
+    assert stopped.returncode == 0 and json.loads(stopped.stdout) == {"stopped": True}
+    until(lambda: not leftovers(folder))

@@ -1,0 +1,282 @@
+"""`mainline release`, `rollback`, `status`, `verify`, `trace` with real Git and DVC, beside real GTO."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mainline import cli, deploying, ledger, releases
+from mainline.errors import GitError, IntegrityError, RecordError
+from mainline.git import Git
+from mainline.promotion import Assignment, Tag, Turn, standing
+from mainline.tags import Version
+from mainline.verbs.promote import promote
+from mainline.verbs.release import Tools, release, rollback
+from tests.clones import git
+from tests.mainline import releasing
+from tests.mainline.releasing import QUIET, World, asked, options, tools
+
+ONE, TWO = Version(1, 0, 0), Version(1, 1, 0)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """v1.0.0 and v1.1.0 were promoted, a minute apart."""
+    patch = pytest.MonkeyPatch()
+    world = releasing.build(tmp_path_factory.mktemp("release"))
+    patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    patch.chdir(world.root)
+    for minute, branch in enumerate(("one", "two")):
+        patch.setenv("GIT_COMMITTER_DATE", f"2026-01-01T00:{minute:02}:00Z")
+        world.merge(branch)
+        assert promote(options(), tools()) == 0
+    patch.undo()
+    return world
+
+
+@pytest.fixture
+def world(template: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    found = releasing.copy(template, tmp_path)
+    monkeypatch.chdir(found.root)
+    return found
+
+
+def production(world: World) -> list[str]:
+    return [str(turn.version) for turn in world.book().history("production")]
+
+
+def tag(world: World, name: str, commit: str, message: str = "by hand\n") -> None:
+    sha = ledger.make(Git(), name, commit, message)
+    git(world.root, "push", "--quiet", "origin", f"{sha}:refs/tags/{name}")
+
+
+def test_release_twice_then_another_then_back(world: World, capsys) -> None:
+    assert release(asked("v1.0.0", dry_run=True), QUIET) == 0
+    assert json.loads(capsys.readouterr().out)["tag"] == "flight-delay#production#1"
+    assert production(world) == []
+    for version in ("v1.0.0", "v1.0.0", "v1.1.0"):
+        assert release(asked(version, reason="sprint\n12 \x1b[31m"), QUIET) == 0
+    assert production(world) == ["v1.0.0", "v1.1.0"]
+    turn = world.book().current("production")
+    assert "Before: v1.0.0\nReason: sprint 12 [31m" in turn.tag.message
+    assert rollback(asked(), QUIET) == 0
+    assert production(world) == ["v1.0.0", "v1.1.0", "v1.0.0"]
+    with pytest.raises(RecordError, match="no earlier version"):
+        rollback(asked(), QUIET)
+    assert rollback(asked("v1.1.0"), QUIET) == 0
+    assert world.builds() == ["v1.0.0", "v1.1.0"], "nothing is built again"
+
+
+def test_rollback_refuses_what_never_was_there(world: World) -> None:
+    release(asked("v1.0.0"), QUIET)
+    with pytest.raises(RecordError, match="never was in production"):
+        rollback(asked("v1.1.0"), QUIET)
+    assert production(world) == ["v1.0.0"]
+
+
+def turns(*versions: Version | None) -> list[Turn]:
+    return [Turn(Assignment("m", "production", n), v, Tag("", "", "")) for n, v in enumerate(versions, 1)]
+
+
+def test_a_second_rollback_goes_further_back_never_forward() -> None:
+    a, b, c = Version(1, 0, 0), Version(1, 1, 0), Version(1, 2, 0)
+    assert standing(turns(a, b, c)) == [a, b, c]
+    assert standing(turns(a, b, c, b)) == [a, b]
+    assert standing(turns(a, b, c, b, a)) == [a]
+    assert standing(turns(a, b, a, c)) == [a, c]
+    assert standing(turns(a, None, a)) == [a]
+    assert standing([]) == []
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "v9.9.9",
+        "v1",
+        "latest",
+        "--all",
+        "",
+        "flight-delay@v9.9.9",
+        "v1.0.0\n",
+        "$(touch owned)",
+        "../x",
+        "v1.0.0!",
+    ],
+)
+def test_an_unknown_version_is_refused(version: str, world: World) -> None:
+    with pytest.raises(RecordError):
+        release(asked(version), QUIET)
+    assert not list(world.root.rglob("owned"))
+
+
+def test_lightweight_copied_and_foreign_tags_are_refused(world: World) -> None:
+    head = git(world.root, "rev-parse", "HEAD")
+    record = world.book().versions()[TWO]
+    git(world.root, "push", "--quiet", "origin", f"{head}:refs/tags/flight-delay@v2.0.0",
+        f"{record.target}:refs/tags/flight-delay@v2.1.0")  # fmt: skip
+    tag(world, "flight-delay@v2.2.0", head, record.message)
+    tag(world, "flight-delay@v2.3.0", head)
+    for version, why in (("v2.0.0", "lightweight"), ("v2.1.0", "inside it is called"),
+                         ("v2.2.0", "of another release"), ("v2.3.0", "no release record")):  # fmt: skip
+        with pytest.raises((RecordError, IntegrityError), match=why):
+            release(asked(version), QUIET)
+    assert production(world) == []
+
+
+def test_a_version_that_is_not_on_main_or_never_was_staged_is_refused(world: World) -> None:
+    book = world.book()
+    one = releases.parse(book.versions()[ONE].message)
+    message = releases.write(one.model_copy(update={"release": "v3.0.0"}), "w")
+    tag(world, "flight-delay@v3.0.0", one.commit, message)
+    git(world.root, "push", "--quiet", "origin", "--delete", "flight-delay#staging#1")
+    with pytest.raises(RecordError, match="never was in staging"):
+        release(asked("v3.0.0"), QUIET)
+    git(world.root, "push", "--quiet", "--force", "origin", "one:main")
+    with pytest.raises(IntegrityError, match="history"):
+        release(asked("v1.1.0"), QUIET)
+
+
+def test_verify_names_what_does_not_hold(world: World, capsys) -> None:
+    assert cli.main(["verify", "v1.1.0", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {one["name"] for one in told["checks"]} >= {"tag", "history", "lock", "model", "bento"}
+    record = releases.parse(world.book().versions()[TWO].message)
+    stored = world.store(record.artifacts["bento"].md5)
+    stored.chmod(0o644)
+    content = stored.read_bytes()
+    stored.write_bytes(content[:-1] + b"!")
+    assert cli.main(["verify", "v1.1.0"]) == IntegrityError.exit_code
+    assert "fails  bento: the remote has other bytes" in capsys.readouterr().out
+    with pytest.raises(IntegrityError):
+        release(asked("v1.1.0"), QUIET)
+    stored.unlink()
+    assert cli.main(["verify", "v1.1.0"]) == IntegrityError.exit_code
+    assert cli.main(["verify", "v7.0.0"]) == RecordError.exit_code
+
+
+def test_an_unsigned_tag_is_refused_once_signing_is_on(world: World) -> None:
+    (world.root.parent / "allowed").write_text("")
+    git(world.root, "config", ledger.SIGNERS, str(world.root.parent / "allowed"))
+    with pytest.raises(IntegrityError, match="signature"):
+        release(asked("v1.1.0"), QUIET)
+    assert cli.main(["verify", "v1.1.0"]) == IntegrityError.exit_code
+
+
+def test_a_tag_by_hand_is_checked_and_deployed(world: World) -> None:
+    served = []
+
+    class Target:
+        def plan(self, _):
+            return ["serve it"]
+
+        def deploy(self, record, files):
+            served.append((record.release, files["bento"].read_bytes()[:12]))
+            return deploying.Deployed("local", "production", record.release, record.commit, "d", "here", True)
+
+        def current(self):
+            return None
+
+    mine = Tools(target=lambda _: Target(), view=lambda: None, before=lambda _: None)
+    one, two = (world.book().versions()[version].commit for version in (ONE, TWO))
+    tag(world, "flight-delay#production#1", one)
+    assert release(asked(tag="refs/tags/flight-delay#production#1", target="local"), mine) == 0
+    assert served == [("v1.0.0", b"bento v1.0.0")]
+    git(world.root, "push", "--quiet", "origin", f"{two}:refs/tags/flight-delay#production#2")
+    tag(world, "flight-delay#production#3", git(world.root, "rev-parse", "one^{tree}"))
+    for ref in ("flight-delay#production#2", "flight-delay#production#3", "flight-delay#production#8",
+                "flight-delay#staging#1", "flight-delay@v1.0.0", "HEAD", "-x"):  # fmt: skip
+        with pytest.raises(RecordError):
+            release(asked(tag=ref, target="local"), mine)
+    assert len(served) == 1
+    assert release(asked("v1.1.0", target="local"), mine) == 0
+    assert served[1][0] == "v1.1.0"
+    assert "flight-delay#production#4" in world.tags(), "names that are taken are not taken again"
+
+
+def test_the_loser_of_a_release_race_leaves_no_tag(world: World) -> None:
+    raced = []
+
+    def before(step: str) -> None:
+        if step == "push" and not raced:
+            raced.append(1)
+            tag(world, "flight-delay#production#1", world.book().versions()[ONE].commit)
+
+    assert release(asked("v1.1.0"), dataclasses.replace(QUIET, before=before)) == 0
+    assert production(world) == ["v1.0.0", "v1.1.0"]
+    local = world.tags(world.root)
+    assert local.items() <= world.tags().items()
+
+
+def gto(root: Path, *arguments: str):
+    done = subprocess.run([str(Path(sys.executable).with_name("gto")), *arguments, "--json"], cwd=root,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_status_agrees_with_gto(world: World, monkeypatch, capsys) -> None:
+    for minute, (verb, version) in enumerate(
+        ((release, "v1.0.0"), (release, "v1.1.0"), (rollback, None)), 10
+    ):
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"2026-01-01T00:{minute:02}:00Z")
+        verb(asked(version), QUIET)
+    capsys.readouterr()
+    assert cli.main(["status", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    clone = world.root.parent / "clone"
+    git(world.root, "clone", "--quiet", str(world.origin), str(clone))
+    shown = gto(clone, "show")
+    theirs = shown["flight-delay"]
+    stages = dict(theirs["stage"])
+    assert theirs["version"] == "v1.1.0" == told["versions"][0]["version"]
+    assert stages == {name: turn["version"] for name, turn in told["stages"].items()}
+    assert told["stages"]["production"]["version"] == "v1.0.0"
+    events = [one for one in gto(clone, "history") if one["event"] == "assignment"]
+    assert sorted((one["stage"], one["version"]) for one in events) == sorted(
+        (turn["stage"], turn["version"]) for turn in told["history"]
+    )
+    assert cli.main(["status"]) == 0
+    assert "production" in capsys.readouterr().out
+
+
+def test_status_of_hostile_tags_prints_and_ends(world: World, monkeypatch, capsys) -> None:
+    head = git(world.root, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_COMMITTER_NAME", "[bold]\x1b]0;evil\x07 ::error::")
+    tag(world, "flight-delay@v5.0.0", head, "x [/nothing] \x1b[31m ::set-output\n")
+    tag(world, "flight-delay#staging#9", head, "Reason: [red]\x1b[2J\n")
+    git(world.root, "tag", "flight-delay@v6.0.0")
+    assert cli.main(["status"]) == 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out
+    assert "v6.0.0 is not origin's" in said.err
+    git(world.root, "remote", "set-url", "origin", "/nowhere")
+    assert cli.main(["status", "--json"]) == 0
+    with pytest.raises(GitError):
+        release(asked("v1.0.0"), QUIET)
+
+
+def test_trace_goes_from_a_request_to_its_data(world: World, capsys) -> None:
+    logs = world.root.parent / "logs"
+    logs.mkdir()
+    line = {"request_id": "a1", "version": "v1.1.0", "key": "k", "score": 0.5}
+    old = logs / "predictions.0001.jsonl"
+    old.write_text(json.dumps(line) + "\n" + '{"request_id": "a1", "versi')
+    (logs / "predictions.jsonl").write_text(
+        "[1]\nnull\n\xff\n" + json.dumps({**line, "request_id": "b\x1b2"}) + "\n"
+    )
+    assert cli.main(["trace", "a1", "--log", str(logs), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["commit"] == git(world.root, "rev-parse", "two") and told["predictions"] == [line]
+    assert set(told["data"]) == {"data/raw", "data/features"}
+    assert cli.main(["trace", "a1", "--log", str(old)]) == 0
+    assert cli.main(["trace", "b\x1b2", "--log", str(logs)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    for request, log in (("zz", logs), ("a1", logs / "nowhere")):
+        assert cli.main(["trace", request, "--log", str(log)]) == RecordError.exit_code

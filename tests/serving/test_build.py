@@ -1,0 +1,110 @@
+"""From a model to an archive to a process: what is refused on the way, and with which exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from mainline.errors import ConfigError, IntegrityError
+from serving import build, run, signature, staging
+from tests.imports import ROOT
+
+SLOW = [pytest.mark.slow, pytest.mark.xdist_group("serving")]
+
+
+def _model(root: Path) -> Path:
+    """A root with the real model."""
+    shutil.copytree(ROOT / "models", root / "models")
+    return root
+
+
+@pytest.mark.parametrize("version", ["1.2.3", "v1.2", "v1.2.3; rm", "../v1.2.3", ""])
+def test_a_version_is_a_version(tmp_path: Path, version: str) -> None:
+    with pytest.raises(ConfigError):
+        build.build(ROOT, version, tmp_path)
+
+
+def test_without_a_model_the_command_says_how_to_get_one(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.run", "--port", "0"],
+        cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": f"{ROOT}:{ROOT}/src", "PATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 19 and "make run" in done.stderr
+
+
+def test_a_tampered_model_is_not_packed(tmp_path: Path) -> None:
+    root = _model(tmp_path)
+    with (root / "models/model.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(IntegrityError, match=r"does not hold the model"):
+        staging.stage(root, tmp_path / "out", "m", "v1.0.0", {})
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_with_another_digest_is_not_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "x.bento").write_bytes(b"anything")
+    with pytest.raises(IntegrityError, match="not the recorded Bento"):
+        run.unpacked(tmp_path / "x.bento", "0" * 64)
+    with pytest.raises(IntegrityError, match="not a Bento archive"):
+        run.unpacked(tmp_path / "x.bento", hashlib.sha256(b"anything").hexdigest())
+
+
+def test_an_archive_cannot_write_outside_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    with tarfile.open(tmp_path / "x.bento", "w") as archive:
+        archive.add(tmp_path / "f", arcname="../../outside")
+    with pytest.raises(IntegrityError):
+        run.unpacked(tmp_path / "x.bento", None)
+
+
+def test_a_key_asks_for_a_signature(tmp_path: Path) -> None:
+    signature.check(tmp_path, None)
+    with pytest.raises(IntegrityError, match="not signed"):
+        signature.check(tmp_path, tmp_path / "key.pub")
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("serving")
+@pytest.mark.parametrize("spoil", ["changed", "extra", "pickle"])
+def test_a_spoilt_bento_does_not_start(bento: Path, tmp_path: Path, spoil: str) -> None:
+    with tarfile.open(bento) as archive:
+        archive.extractall(tmp_path, filter="data")
+    models = tmp_path / "src/models"
+    match spoil:
+        case "changed":
+            (models / "MODEL_CARD.md").write_text("# another")
+        case "extra":
+            (models / "more.onnx").write_bytes(b"\x08")
+        case _:
+            (models / "model.onnx").write_bytes(b"\x80\x04N.")
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.run", "--bento", str(tmp_path), "--port", "0"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == IntegrityError.exit_code, done.stderr
+    assert "does not hold the model" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("serving")
+def test_a_bento_passes_its_check_and_holds_nothing_of_this_machine(bento: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.check", "--bento", str(bento), "--latency-ms", "50"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["parity"]["rows"] >= 1000 and record["parity"]["worst"] < 1e-5
+    assert record["contract"]["answered"] > 50 and record["version"] == "v0.0.1"
+    with tarfile.open(bento) as archive:
+        for member in archive.getmembers():
+            file = archive.extractfile(member)
+            assert file is None or str(ROOT).encode() not in file.read(), member.name
