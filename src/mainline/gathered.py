@@ -9,15 +9,16 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from mainline import champion, locks, reproduction
-from mainline.errors import GitError
+from mainline import champion, ledger, locks, policy, reproduction, upcoming
+from mainline.errors import GitError, MainlineError
 from mainline.git import Git
 from mainline.profile import Profile
 from mainline.records import Features, Manifest, Metrics, Record, Training, Validation
@@ -70,12 +71,23 @@ def gather(asked: Asked, git: Git) -> Facts:
         failed=_failed(Path("dvc.yaml")),
         seconds=_stage_seconds(git),
         calibration=_calibration(PLOTS / "calibration.csv"),
+        following=_following(git),
         plots=tuple(path.stem for path in sorted(PLOTS.glob("*.svg"))),
         run_url=asked.run_url,
         mlflow_url=asked.mlflow_url or mlflow_url,
         mlflow_run=mlflow_run,
         problems=tuple(problems),
     )
+
+
+def _following(git: Git) -> str:
+    """The version that a merge would get, by the tags of this clone; empty where that cannot be known."""
+    with suppress(MainlineError):
+        book = ledger.here(git, policy.release().model)
+        base = champion.main_branch(git)
+        step = upcoming.following(git, replace(book, main=base.tip if base else None), "HEAD")
+        return f"{step.version}, {step.reason}"
+    return ""
 
 
 def _record(kind: type[R], path: Path, problems: list[str]) -> R | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mainline import ledger, objects, releases
+from mainline import cli, ledger, objects, releases
 from mainline.errors import (
     Answer,
     GitError,
@@ -91,6 +91,14 @@ def test_the_next_version_follows_from_the_change(world: World, capsys) -> None:
         if branch == "two":
             assert told["version"] == expected
     assert "v2.0.0" in world.builds()
+
+
+def test_the_report_of_a_branch_tells_the_version_that_its_merge_would_get(world: World, capsys) -> None:
+    promote(options(), tools())
+    git(world.root, "checkout", "--quiet", "--force", "two")
+    capsys.readouterr()
+    assert cli.main(["report", "--stdout"]) == 0
+    assert "**Merged, it becomes**: v1.1.0, " in capsys.readouterr().out
 
 
 def test_revert_on_main_gives_the_earlier_digest_and_builds_nothing(world: World, capsys) -> None:

@@ -28,8 +28,8 @@ class Facts:
     """The working tree, the records of the review, and the base.
 
     `failed`: exit code of each stage that stopped on its last run. `seconds`: of each stage when it last ran
-    anywhere, from the lock's commit. `calibration`: predicted and observed share of each bin.
-    `problems`: files that could not be read and why.
+    anywhere, from the lock's commit. `following`: the version that a merge would get, and why.
+    `calibration`: predicted and observed share of each bin. `problems`: files that could not be read and why.
     """
 
     commit: str
@@ -51,6 +51,7 @@ class Facts:
     failed: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     calibration: tuple[tuple[float, float], ...] = ()
+    following: str = ""
     plots: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     run_url: str = ""

@@ -184,6 +184,8 @@ def where(facts: Facts) -> Section:
     if facts.manifest is not None and (model := facts.manifest.files.get("model.onnx")):
         items.append((Strong("Model"), ": sha256 ", Code(model[:16])))
     items.append(_champion(facts))
+    if facts.following:
+        items.append((Strong("Merged, it becomes"), ": ", facts.following))
     if facts.mlflow_url:
         items.append((Strong("MLflow run"), ": ", Link("open in MLflow", facts.mlflow_url)))
     elif facts.mlflow_run:
