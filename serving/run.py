@@ -128,6 +128,11 @@ def unpacked(bento: Path, sha256: str | None) -> Path:
     Raises ConfigError (no such file) and IntegrityError (another digest, or no archive).
     """
     if bento.is_dir():
+        if sha256:
+            raise IntegrityError(
+                f"{bento} is a folder, and --sha256 is of an archive",
+                remedy="name the archive, or leave it out",
+            )
         return bento / "src" if (bento / "src").is_dir() else bento
     try:
         with bento.open("rb") as file:

@@ -23,6 +23,10 @@ CARD, PREDICTIONS = "models/MODEL_CARD.md", "reports/predictions.parquet"
 PACKAGED = (MODEL, MANIFEST, CARD)
 DATA, FEATURES = "data/", str(Path(TEST).parent)
 SERVICE = "serving"  # its sources are in the artifact; how it is deployed and described is not
+SHARED = (  # what else of ours the service runs; a test holds this against serving.staging
+    "src/mainline/errors.py", "src/mainline/records.py", "src/mainline/schema.py",
+    "src/pipeline/exporting/manifest.py", "src/usecase/schema.py",
+)  # fmt: skip
 APART = re.compile(r"^serving/deploy/|\.md$")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 
@@ -96,7 +100,7 @@ def check(command: Sequence[str], bento: Path) -> dict[str, Any]:
 
 def _service(git: Git, commit: str) -> dict[str, str]:
     """The service's sources by blob, and its libraries."""
-    lines = git("ls-tree", "-r", "-z", commit, "--", SERVICE).split("\0")
+    lines = git("ls-tree", "-r", "-z", commit, "--", SERVICE, *SHARED).split("\0")
     entries = [line.split("\t", 1) for line in lines if line]
     sources = {path: meta.split()[2] for meta, path in entries if not APART.search(path)}
     try:

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from mainline import cli, deploying, ledger, releases
-from mainline.errors import GitError, IntegrityError, RecordError
+from mainline.errors import (
+    DeployError,
+    GitError,
+    IntegrityError,
+    MainlineError,
+    RecordError,
+    SupersededError,
+)
 from mainline.git import Git
 from mainline.promotion import Assignment, Tag, Turn, standing
 from mainline.tags import Version
@@ -198,6 +205,50 @@ def test_a_tag_by_hand_is_checked_and_deployed(world: World) -> None:
     assert release(asked("v1.1.0", target="local"), mine) == 0
     assert served[1][0] == "v1.1.0"
     assert "flight-delay#production#4" in world.tags(), "names that are taken are not taken again"
+
+
+class Recording:
+    """A target that only remembers what it was given, and may be stopped or fail while it takes it."""
+
+    def __init__(self, failure: BaseException | None = None) -> None:
+        self.took: list[str] = []
+        self.failure = failure
+
+    def plan(self, _record):
+        return ["remember it"]
+
+    def deploy(self, record, _files):
+        self.took.append(record.release)
+        if self.failure:
+            raise self.failure
+        return deploying.Deployed("local", "production", record.release, record.commit, "d", "here", True)
+
+
+def test_the_slower_of_two_releases_does_not_deploy_last(world: World) -> None:
+    target = Recording()
+    mine = dataclasses.replace(QUIET, target=lambda _: target)
+
+    def before(step: str) -> None:
+        if step == "deploy" and not target.took:
+            target.took.append("")
+            assert release(asked("v1.1.0", target="local"), mine) == 0
+
+    with pytest.raises(SupersededError, match="flight-delay#production#2 came after it"):
+        release(asked("v1.0.0", target="local"), dataclasses.replace(mine, before=before))
+    assert target.took == ["", "v1.1.0"]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), DeployError("it does not start")])
+def test_after_its_tag_a_rollback_is_finished_by_naming_the_version(world: World, capsys, failure) -> None:
+    """The same command again would go back once more, or find nothing earlier."""
+    assert release(asked("v1.0.0"), QUIET) == release(asked("v1.1.0"), QUIET) == 0
+    mine = dataclasses.replace(QUIET, target=lambda _: Recording(failure))
+    with pytest.raises(MainlineError) as caught:
+        rollback(asked(target="local"), mine)
+    assert "mainline release v1.0.0" in str(caught.value) + capsys.readouterr().err
+    again = Recording()
+    assert release(asked("v1.0.0", target="local"), dataclasses.replace(QUIET, target=lambda _: again)) == 0
+    assert again.took == ["v1.0.0"] and production(world) == ["v1.0.0", "v1.1.0", "v1.0.0"]
 
 
 def test_the_loser_of_a_release_race_leaves_no_tag(world: World) -> None:

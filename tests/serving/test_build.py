@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mainline import packaged
 from mainline.errors import ConfigError, IntegrityError
 from serving import build, run, signature, staging
 from tests.imports import ROOT
@@ -55,6 +56,19 @@ def test_an_archive_with_another_digest_is_not_unpacked(tmp_path: Path) -> None:
         run.unpacked(tmp_path / "x.bento", "0" * 64)
     with pytest.raises(IntegrityError, match="not a Bento archive"):
         run.unpacked(tmp_path / "x.bento", hashlib.sha256(b"anything").hexdigest())
+
+
+def test_a_change_of_what_the_service_runs_is_a_new_package() -> None:
+    """Else a mended check of the manifest would be merged, and never served."""
+    packed = {f"{package}/{name}.py" for package, names in staging.CODE.items() for name in names}
+    ours = {path for path in packed if not path.startswith("serving/") and not path.endswith("__init__.py")}
+    assert ours == set(packaged.SHARED)
+
+
+def test_a_folder_cannot_be_held_against_an_archives_digest(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="is a folder"):
+        run.unpacked(tmp_path, "0" * 64)
+    assert run.unpacked(tmp_path, None) == tmp_path
 
 
 def test_an_archive_cannot_write_outside_of_its_folder(tmp_path: Path) -> None:

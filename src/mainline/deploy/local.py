@@ -221,7 +221,8 @@ class Local:
 
         self.say(f"starting {record.release} on port {port}")
         try:
-            processes.spawn(command, cwd=Path.cwd(), log=log, note=note)
+            around = supervisor.surroundings(self.folder)
+            processes.spawn(command, cwd=Path.cwd(), log=log, note=note, environment=around)
             assert begun.candidate is not None  # noqa: S101 - note put it there
             self._gate(begun.candidate, record)
         except BaseException:

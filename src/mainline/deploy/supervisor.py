@@ -70,7 +70,7 @@ class Supervisor:
         """Until the deployment is stopped, or SIGTERM: then all else stays as it is."""
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "ending", True))
         while not self.ending:
-            with suppress(MainlineError):
+            with suppress(MainlineError, OSError):  # a folder that is gone must not end the supervision
                 now = state.State.read(self.folder / state.State.location)
                 if now.stopped:
                     return
@@ -100,6 +100,16 @@ class Supervisor:
                 restart(self.folder, now)
 
 
+def surroundings(folder: Path) -> dict[str, str]:
+    """Where the service writes its predictions: beside the deployment, not in a checkout that CI wipes.
+
+    What whoever deploys has set comes first.
+    """
+    if "SERVING_LOG_PATH" in os.environ:
+        return {}
+    return {"SERVING_LOG_PATH": str((folder / "predictions").resolve())}
+
+
 def restart(folder: Path, now: state.State) -> state.State:
     """The active service once more, on its port, by the command that the state holds; the lock is held."""
     active = now.active
@@ -110,7 +120,13 @@ def restart(folder: Path, now: state.State) -> state.State:
         changed = active.model_copy(update={"process": process})
         now.model_copy(update={"active": changed}).write(folder / state.State.location)
 
-    processes.spawn(active.command, cwd=Path(active.cwd), log=Path(active.log), note=noted)
+    processes.spawn(
+        active.command,
+        cwd=Path(active.cwd),
+        log=Path(active.log),
+        note=noted,
+        environment=surroundings(folder),
+    )
     return state.State.read(folder / state.State.location)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mainline import deploying, ledger, policy, promotion, tags, verification
-from mainline.errors import GitError, Interrupted, RecordError
+from mainline.errors import DeployError, GitError, Interrupted, RecordError, SupersededError
 from mainline.git import Git
 from mainline.promotion import PRODUCTION, STAGING, Book
 from mainline.releases import Release
@@ -106,6 +106,7 @@ def rollback(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
 def _go(options: argparse.Namespace, tools: Tools, make: Callable[[Git, Book], Plan]) -> int:
     git, model = Git(), policy.release().model
     target = None if options.target == NONE else tools.target(options.target)
+    plan: Plan | None = None
     try:
         for _ in range(TRIES):
             tools.before("verify")
@@ -117,8 +118,14 @@ def _go(options: argparse.Namespace, tools: Tools, make: Callable[[Git, Book], P
                 return _show_plan(options, plan)
             if plan.tag is None or _tagged(git, book, plan, options.reason, tools):
                 return _deploy(options, git, plan, target, tools)
+    except DeployError:
+        if plan and plan.tag:
+            print(f"{plan.tag} stands; `mainline release {plan.version}` deploys it again", file=sys.stderr)
+        raise
     except KeyboardInterrupt:
-        raise Interrupted("stopped", remedy="run the same command again: it goes on from there") from None
+        # Not "the same command": after its tag is pushed, a rollback would go back once more.
+        again = f"mainline release {plan.version}" if plan else "run the same command again"
+        raise Interrupted("stopped", remedy=f"{again}; mainline status says what production is") from None
     raise GitError(f"others were faster {TRIES} times in a row", remedy="mainline status, then again")
 
 
@@ -175,6 +182,7 @@ def _deploy(
     tools.before("deploy")
     done = None
     if target is not None:
+        _still(git, plan)
         with tempfile.TemporaryDirectory(prefix="mainline-release-") as folder:
             done = target.deploy(plan.record, verification.fetch(git.root, plan.record, Path(folder)))
     tools.before("view")
@@ -188,6 +196,16 @@ def _deploy(
     if done:
         print(f"  {'served' if done.changed else 'was served already'} at {done.place}")
     return 0
+
+
+def _still(git: Git, plan: Plan) -> None:
+    """Raises SupersededError when another version got production since: the slower must not deploy last."""
+    newest = ledger.refresh(git, policy.release().model).current(PRODUCTION)
+    if newest is not None and newest.version != plan.version:
+        raise SupersededError(
+            f"{plan.version} was not deployed: {newest.assignment} came after it",
+            remedy="that one's run deploys",
+        )
 
 
 def _show_plan(options: argparse.Namespace, plan: Plan) -> int:

@@ -18,7 +18,7 @@ from mainline.releases import Release
 from mainline.untrusted import inert
 from mainline.verbs import parsing
 
-SHOWN = ("request_id", "version", "timestamp", "key", "time", "score", "decision")
+SHOWN = ("request_id", "version", "at", "key", "time", "score", "decision")
 
 
 def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
