@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mainline import deploying, objects, releases
+from mainline.deploy import supervisor
 from mainline.errors import ConfigError, DeployError, GitError, RecordError
 from tests import clones
 from tests.clones import git, mainline
@@ -26,8 +27,11 @@ IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
 
 
 def tag(root: Path, record: releases.Release, name: str = "") -> None:
+    """On origin, with main at its commit."""
     name = name or f"{record.model}@{record.release}"
+    record = record.model_copy(update={"commit": git(root, "rev-parse", "HEAD")})
     git(root, *IDENTITY, "tag", "--annotate", name, "--message", releases.write(record, "words"))
+    git(root, "push", "--quiet", "origin", "HEAD:refs/heads/main", f"refs/tags/{name}")
 
 
 @pytest.fixture
@@ -57,19 +61,34 @@ def test_a_version_goes_to_its_branch(root: Path, tmp_path: Path) -> None:
 def test_what_is_no_released_version_is_refused(root: Path, tmp_path: Path) -> None:
     git(root, "tag", "flight-delay@v0.1.0")
     git(root, *IDENTITY, "tag", "--annotate", "flight-delay@v0.2.0", "--message", "by hand")
+    git(root, "push", "--quiet", "origin", "HEAD:refs/heads/main", "--tags")
     tag(root, release(tmp_path, "v1.3.0")[0], "flight-delay@v0.3.0")
-    for version, error, words in (
-        ("v0.1.0", ConfigError, "lightweight"),
-        ("v0.2.0", RecordError, "no release record"),
-        ("v0.3.0", ConfigError, "holds the record of"),
-        ("v9.9.9", ConfigError, "there is no tag"),
-        ("../v1", ConfigError, "no version"),
+    here = releases.write(release(tmp_path, "v0.4.0")[0], "only in this clone")
+    git(root, *IDENTITY, "tag", "--annotate", "flight-delay@v0.4.0", "--message", here)
+    for version, words in (
+        ("v0.1.0", "lightweight"),
+        ("v0.2.0", "no release record"),
+        ("v0.3.0", "is of another release"),
+        ("v0.4.0", "there is no version"),
+        ("v9.9.9", "there is no version"),
+        ("../v1", "there is no version"),
     ):
+        error = RecordError
         done = mainline(root, "deploy", version, "--stage", "staging")
         assert (done.returncode, words in done.stderr) == (error.exit_code, True), done.stderr
     assert mainline(root, "deploy", "--stage", "staging").returncode == ConfigError.exit_code
     both = mainline(root, "deploy", "v0.1.0", "--stop", "--stage", "staging")
     assert both.returncode == ConfigError.exit_code
+
+
+def test_predictions_lie_beside_the_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the checkout, which CI wipes, and not in one file for both stages."""
+    monkeypatch.delenv("SERVING_LOG_PATH", raising=False)
+    assert supervisor.surroundings(tmp_path / "staging") == {
+        "SERVING_LOG_PATH": str(tmp_path / "staging" / "predictions")
+    }
+    monkeypatch.setenv("SERVING_LOG_PATH", "/var/log/flights")
+    assert supervisor.surroundings(tmp_path) == {}
 
 
 def test_an_origin_that_is_not_there_is_an_error_of_git(root: Path, tmp_path: Path) -> None:
@@ -90,6 +109,8 @@ def answer(port: int, path: str) -> Any:
 )
 def test_the_real_service_from_the_tag_to_the_port(tmp_path: Path) -> None:
     root = clones.copy(tmp_path / "work")
+    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
+    git(root, "remote", "add", "origin", "../origin.git")
     (tmp_path / "store").mkdir()
     files: dict[str, Path] = {}
     for version in ("v1.0.0", "v1.1.0"):

@@ -8,8 +8,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from mainline import deploying, objects, policy, releases, tags
-from mainline.errors import ConfigError, GitError
+from mainline import deploying, ledger, policy, verification
+from mainline.errors import ConfigError
 from mainline.git import Git
 from mainline.releases import Release
 from mainline.verbs import parsing
@@ -57,7 +57,8 @@ def deploy(options: argparse.Namespace) -> int:
         _say(options, {"plan": target.plan(record)}, "\n".join(target.plan(record)))
         return 0
     with tempfile.TemporaryDirectory(prefix="mainline-deploy-") as folder:
-        files = _files(record, Path(folder)) if options.target == "local" else {}
+        local = options.target == "local"
+        files = verification.fetch(Path(), record, Path(folder)) if local else {}
         done = target.deploy(record, files)
     word = "is served" if done.changed else "was served already"
     _say(options, dataclasses.asdict(done), f"{record.model} {done.release} {word}: {done.place}")
@@ -78,32 +79,16 @@ def _local(options: argparse.Namespace) -> deploying.Local:
 
 
 def _record(version: str) -> Release:
-    """The record in the version's tag. Raises ConfigError, GitError or RecordError."""
-    if tags.version(version) is None:
-        raise ConfigError(f"{version[:60]!r} is no version", remedy="as in its tag: v1.3.0")
-    name = f"{policy.release().model}@{version}"
+    """The record in the version's tag on origin; a tag that is only here counts for nothing.
+
+    Raises GitError, RecordError.
+    """
     git = Git()
-    try:
-        kind = git("cat-file", "-t", f"refs/tags/{name}")
-    except GitError:
-        raise ConfigError(
-            f"there is no tag {name} here", remedy="git fetch --tags; mainline status"
-        ) from None
-    if kind != "tag":
-        raise ConfigError(f"{name} is a lightweight tag: it holds no record", remedy="mainline promote")
-    record = releases.parse(git("cat-file", "tag", f"refs/tags/{name}"), name=name)
-    if (record.model, record.release) != (policy.release().model, version):
-        raise ConfigError(f"{name} holds the record of {record.model} {record.release}")
+    book = ledger.refresh(git, policy.release().model)
+    found, tag = book.find(version)
+    record = verification.record(book, found, tag)
+    ledger.check_signature(git, tag)
     return record
-
-
-def _files(record: Release, folder: Path) -> dict[str, Path]:
-    """The Bento, from the cache or the remote."""
-    if "bento" not in record.artifacts:
-        raise ConfigError(f"{record.release} has no Bento", remedy="was it made by `mainline promote`?")
-    bento = folder / "release.bento"
-    objects.fetch(Path(), {str(bento): record.artifacts["bento"].md5})
-    return {"bento": bento}
 
 
 def _status(options: argparse.Namespace) -> int:
