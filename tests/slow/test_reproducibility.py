@@ -91,7 +91,9 @@ def test_the_learning_rate_re_runs_training_and_nothing_before(clone: Path, tmp_
         done = clones.mainline(clone, "run", "--json")
         assert done.returncode == 0, done.stderr
         assert '"ran": ["train", "evaluate", "export"]' in done.stdout
-        assert '"unchanged": ["ingest", "validate", "featurize", "validate-features"]' in done.stdout
+        assert (
+            '"unchanged": ["ingest", "validate", "featurize", "validate-features", "profile"]' in done.stdout
+        )
     finally:
         params.write_text(before)
     back = clones.mainline(clone, "run", "--json")

@@ -19,7 +19,7 @@ from tests.slow.test_seam import fork
 from tests.workflows.act import DEFAULT, Ran, Runner
 
 # What `quality` does is tested by doing it; a clone's own tests inside of this test would take minutes.
-MAKEFILE = "lint test:\n\t@echo $@\n"
+MAKEFILE = "lint test test-ci:\n\t@echo $@\n"
 CONTROL = {
     "release": {"model": "wine"},
     "gate": {
