@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mainline import deploying, objects, releases
 from mainline.deploy import supervisor
@@ -34,11 +35,19 @@ def tag(root: Path, record: releases.Release, name: str = "") -> None:
     git(root, "push", "--quiet", "origin", "HEAD:refs/heads/main", f"refs/tags/{name}")
 
 
+def call(root: Path) -> None:
+    """The model's name is the one of these records, also in a fork."""
+    content = yaml.safe_load((root / "params.yaml").read_text())
+    content["release"]["model"] = "flight-delay"
+    (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     made = tmp_path / "work"
     shutil.copytree(ROOT / "serving/deploy/kubernetes", made / "serving/deploy/kubernetes")
     shutil.copy2(ROOT / "params.yaml", made)
+    call(made)
     git(made, "init", "--quiet", "--initial-branch=main")
     clones.commit(made, "as it is")
     git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
@@ -109,6 +118,7 @@ def answer(port: int, path: str) -> Any:
 )
 def test_the_real_service_from_the_tag_to_the_port(tmp_path: Path) -> None:
     root = clones.copy(tmp_path / "work")
+    call(root)
     git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
     git(root, "remote", "add", "origin", "../origin.git")
     (tmp_path / "store").mkdir()
