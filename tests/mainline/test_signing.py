@@ -21,8 +21,6 @@ from hypothesis import strategies as st
 from mainline import signing
 from mainline.errors import ConfigError, IntegrityError, ServiceError
 
-pytest.importorskip("model_signing")
-
 
 def make_key(
     folder: Path, name: str, password: bytes | None = None, private: Any = None

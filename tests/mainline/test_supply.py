@@ -201,8 +201,9 @@ SUBJECTS = {"flight-delay-v1.3.0.bento": "b" * 64, "model.onnx": "1" * 64}
 
 def test_the_statement_is_one_of_in_toto_and_slsa() -> None:
     """As the protocol's own classes read it; unknown fields are an error there."""
-    v1 = pytest.importorskip("in_toto_attestation.v1.statement_pb2")
-    predicates = pytest.importorskip("in_toto_attestation.predicates.provenance.v1.provenance_pb2")
+    from in_toto_attestation.predicates.provenance.v1 import provenance_pb2 as predicates
+    from in_toto_attestation.v1 import statement_pb2 as v1
+
     on_ci = provenance.Builder(
         "https://github.com/o/r/.github/workflows/promote.yml@refs/heads/main", "https://x/1"
     )
