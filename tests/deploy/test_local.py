@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
 import os
@@ -194,6 +195,18 @@ def test_another_file_than_the_records_is_refused_before_anything_starts(
     with pytest.raises(IntegrityError):
         target.deploy(record, files)
     assert not leftovers(target.folder)
+
+
+def test_a_plan_refuses_what_the_deployment_would(target: Local, tmp_path: Path) -> None:
+    """`mainline release` plans before it pushes a tag that nobody can take back."""
+    record, files = release(tmp_path, "v1.0.0")
+    taken = socket.create_server(("127.0.0.1", target.port))
+    with taken, pytest.raises(ConfigError, match="cannot listen"):
+        target.plan(record)
+    target.deploy(record, files)
+    assert "nothing" in target.plan(record)[0]
+    with pytest.raises(ConfigError, match="is served on"):
+        dataclasses.replace(target, port=free_port()).plan(record)
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(target: Local, tmp_path: Path) -> None:

@@ -54,9 +54,16 @@ class Local:
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
 
     def plan(self, record: Release) -> list[str]:
-        """What `deploy` would do."""
-        now = self._read()
-        old = now.active if now else None
+        """What `deploy` would do.
+
+        Raises ConfigError for what it would refuse: a release asks before it pushes its tag.
+        """
+        processes.check_machine()
+        now = self._read() or State(stage=self.stage, host=self.host, port=self.port)
+        self._check_address(now)
+        if not any(state.held(self.folder / name) for name in ("front.lock", "supervisor.lock")):
+            supervisor.listen(self.host, self.port).close()
+        old = now.active
         if old and _same(old, record) and processes.alive(old.process):
             return [f"nothing: {record.release} is served on {self.host}:{self.port}"]
         steps = [
@@ -141,20 +148,23 @@ class Local:
         with state.lock(self.folder / "lock", seconds=self.limits.lock, waiting=waiting):
             yield
 
-    def _recover(self) -> State:
-        """The state after clearing up what a command left behind that was cut off."""
-        now = self._read() or State(stage=self.stage, host=self.host, port=self.port)
+    def _check_address(self, now: State) -> None:
+        """Raises ConfigError when the folder is another stage's, or serves somewhere else."""
         if now.stage != self.stage:
             raise ConfigError(
                 f"{self.folder} holds {now.stage}", remedy="give each stage a folder of its own"
             )
-        if (now.host, now.port) != (self.host, self.port):
-            if now.active:
-                raise ConfigError(
-                    f"{self.stage} is served on {now.host}:{now.port}",
-                    remedy="use that --port, or stop it first: mainline deploy --target local --stop",
-                )
-            now = now.model_copy(update={"host": self.host, "port": self.port})
+        if now.active and (now.host, now.port) != (self.host, self.port):
+            raise ConfigError(
+                f"{self.stage} is served on {now.host}:{now.port}",
+                remedy="use that --port, or stop it first: mainline deploy --target local --stop",
+            )
+
+    def _recover(self) -> State:
+        """The state after clearing up what a command left behind that was cut off."""
+        now = self._read() or State(stage=self.stage, host=self.host, port=self.port)
+        self._check_address(now)
+        now = now.model_copy(update={"host": self.host, "port": self.port})
         if now.candidate:
             self.say(f"clearing up after a deployment of {now.candidate.release} that was cut off")
             processes.stop(now.candidate.process, grace=self.limits.stop)
