@@ -60,6 +60,8 @@ answers other than yes, where nothing failed:
   30 the lock is stale           32 the gate holds: a person decides
   31 the lock is broken          33 the gate blocks
   34 somebody else changed the registry
+  35 the watch looks closer      36 the watch asks for a retraining
+  37 the watch has too little data to say
 """
 
 

@@ -18,6 +18,9 @@ class Answer(IntEnum):
     HOLD = 32
     BLOCK = 33
     OUT_OF_BAND = 34
+    WATCH = 35
+    RETRAIN = 36
+    INSUFFICIENT = 37
 
 
 class MainlineError(Exception):

@@ -1,9 +1,9 @@
-"""The sections `release` and `gate` of `params.yaml`, parsed once and strictly."""
+"""The sections `release`, `gate` and `monitor` of `params.yaml`, parsed once and strictly."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, Field
@@ -14,6 +14,7 @@ from mainline.review import Change
 from mainline.settings import CONTROL, PARAMS, Section, parse, read
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 # Figures of which more is better; of the others, less is.
 # fmt: off
@@ -70,8 +71,42 @@ class GatePolicy(Section):
         return list(dict.fromkeys((*self.margins, *self.floors, *self.ceilings)))
 
 
+class RetrainPolicy(Section):
+    """What the bot may do. `schedule`: weekdays on which it may open a pull request; none named: any.
+
+    `gpu_hours`: of trainings in a calendar month.
+    """
+
+    where: Literal["ci", "here"]
+    schedule: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]]
+    open_limit: Count
+    daily_limit: Count
+    gpu_hours: NonNegative
+
+
+class MonitorPolicy(Section):
+    """What the watch looks at, and when the bot may act; params.yaml says what each key means."""
+
+    window_days: Count
+    windows: Count
+    fault_days: Count
+    months: Count
+    confidence: Share
+    resamples: Annotated[int, Field(ge=100)]
+    minimum_rows: Count
+    minimum_blocks: Annotated[int, Field(ge=5)]
+    label_lag_days: NonNegative
+    labelled_share: Share
+    cooldown_days: NonNegative
+    retrain: RetrainPolicy
+
+
 class _Gate(Section):
     gate: GatePolicy
+
+
+class _Monitor(Section):
+    monitor: MonitorPolicy
 
 
 class _Release(Section):
@@ -86,6 +121,11 @@ def gate(content: dict[str, Any] | None = None) -> GatePolicy:
 def release(content: dict[str, Any] | None = None) -> Release:
     """The release section, likewise. Raises ConfigError."""
     return parse(_section("release", content), _Release).release
+
+
+def monitor(content: dict[str, Any] | None = None) -> MonitorPolicy:
+    """The monitor section, likewise. Raises ConfigError."""
+    return parse(_section("monitor", content), _Monitor).monitor
 
 
 def written(policy: GatePolicy, evaluate: Any = None) -> str:

@@ -1,0 +1,126 @@
+"""`reports/drift.json`: what the watch measured on the predictions of production. Written by `monitoring`.
+
+It decides nothing (`mainline.watching` does) and holds every number that the decision uses. The same log,
+labels and reference give the same bytes: a window ends with `until`, never with the clock.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from mainline.records import Figure, Part, Record
+from mainline.schema import Task
+
+
+class Reference(Part):
+    """The model in production: which rows it was made from, and what it promised on its test rows.
+
+    `windows`: first and last month of train, validation and test. `promoted`: the day of its newest
+    production tag (ISO), null when there is none.
+    """
+
+    model: str
+    version: str
+    commit: str
+    promoted: str | None
+    windows: dict[str, list[str]]
+    rows: int
+    figures: dict[str, Figure]
+
+
+class Labels(Part):
+    """Rows of a window: `joined` have a label, `excluded` never will (by reason), `pending` may.
+
+    `late`: those pending for longer than the policy's lag. `share`: joined of those that can have one; null
+    when no row can.
+    """
+
+    joined: int
+    pending: int
+    late: int
+    excluded: dict[str, int]
+    share: float | None
+
+
+class ColumnDrift(Part):
+    """One column of the live rows against the rows that the model was trained on.
+
+    Shares are of the window's rows. `distance`: effect size, Jensen-Shannon distance in [0, 1] over the
+    bins of the reference's sketch, null without values or reference; `noise`: what it is between blocks of
+    the reference's size and the window's by chance alone; `before`: the same against the window before this
+    one; `season`: against the same calendar month of the reference, where there is one. `skew`: share of
+    rows whose served value is not the one computed from the raw data; null when that was not computed.
+    """
+
+    name: str
+    dtype: str
+    rows: int
+    distance: float | None
+    noise: float | None
+    before: float | None
+    season: float | None
+    nulls: float
+    nulls_reference: float
+    unknown: float
+    unknown_reference: float
+    out_of_range: float
+    out_of_range_reference: float
+    constant: bool
+    skew: float | None
+
+
+class Window(Part):
+    """Some whole days of production, `first` to `last` (ISO, both included), by the rows' own time.
+
+    `versions`: rows by the version that answered. `duplicates`: further answers to the same key, not
+    counted in `rows`. `figures`: of the labelled rows. `excess`: mean loss beyond what the answered
+    probabilities expect of themselves (0 for a calibrated model, however hard the days are); `against`:
+    figure minus the recorded one; `recoverable`: of the loss, what a recalibration fitted on other blocks
+    takes away. `estimated`: the expected loss by the answered probabilities alone, an estimate. `score` and
+    `target`: their drift.
+    """
+
+    name: str
+    first: str
+    last: str
+    rows: int
+    blocks: int
+    versions: dict[str, int]
+    duplicates: int
+    labels: Labels
+    figures: dict[str, Figure]
+    against: dict[str, Figure]
+    excess: Figure | None
+    recoverable: Figure | None
+    estimated: Figure | None
+    columns: list[ColumnDrift]
+    score: ColumnDrift | None
+    target: ColumnDrift | None
+
+
+class Malformed(Part):
+    """What of the log could not be used: `lines` in all, by `reasons` (printable), with a few samples."""
+
+    lines: int
+    reasons: dict[str, int]
+    samples: list[str]
+
+
+class Drift(Record):
+    """`recent`: trailing windows that end with `until`, the oldest first, the decision's. `newest`: the
+    last few whole days, where faults of columns show. `months`: calendar months, the oldest first, for the
+    page; the last may be unfinished. `backtest`: figures of a model trained with the newest labelled month
+    minus the one in production, on the same rows; null when it was not run.
+    """
+
+    location = Path("reports/drift.json")
+    version: Literal[1] = 1
+    task: Task
+    reference: Reference
+    until: str
+    malformed: Malformed
+    recent: list[Window]
+    newest: Window | None
+    months: list[Window]
+    backtest: dict[str, Figure] | None
