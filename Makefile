@@ -65,10 +65,18 @@ bench: setup ## measure: training, features, stages (ratios in one run)
 walkforward: setup ## the model against the baselines, month after month (about 5 minutes)
 	@python -m pipeline walkforward
 
+.PHONY: demo
+demo: setup tests/node_modules/.package-lock.json ## the whole loop on this machine (FAST=1: on a sample; Ctrl-C ends it)
+	@python -m tests.e2e $(if $(FAST),--fast) $(DEMO)
+
 .PHONY: mlflow
 mlflow: setup ## look at the runs in MLflow on http://127.0.0.1:5000 (Ctrl-C ends it)
 	@case "$${MLFLOW_TRACKING_URI:-}" in http*) echo "Open $$MLFLOW_TRACKING_URI";; \
 	*) mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000;; esac
+
+.PHONY: site
+site: setup ## one page of releases, drift and data: site/index.html (OUT=DIR for another)
+	@mainline site --out $(or $(OUT),site)
 
 .PHONY: serve
 serve: setup ## serve the model of models/ on http://127.0.0.1:3000 (PORT=N for another; Ctrl-C ends it)

@@ -21,7 +21,7 @@ from typing import Any
 
 from mainline import policy
 from mainline.errors import ConfigError, MainlineError
-from serving import staging
+from serving import signature, staging
 
 VERSION = re.compile(r"v\d+\.\d+\.\d+")
 # What the Bento's image installs, in the versions with which it was built and tested.
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def build(root: Path, version: str, out: Path) -> dict[str, Any]:
-    """Verify the model of `root` and pack it with its service.
+    """Verify the model of `root`, sign it where there is a key, and pack it with its service.
 
     Raises ConfigError (version), RecordError (no model), IntegrityError (not the manifest's model).
     """
@@ -61,13 +61,14 @@ def build(root: Path, version: str, out: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bento-") as folder, _apart(Path(folder)):
         context = Path(folder) / "context"
         staging.stage(root, context, model, version, {"commit": _commit(root)})
-        _pack(context, model, version, path)
+        signed = signature.sign(context)
+        _pack(context, model, version, path, (*PACKAGES, *(signature.PACKAGES if signed else ())))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"path": str(path), "sha256": digest, "bytes": path.stat().st_size}
 
 
-def _pack(context: Path, model: str, version: str, path: Path) -> None:
+def _pack(context: Path, model: str, version: str, path: Path, packages: tuple[str, ...]) -> None:
     """In a process of its own: the code of `context` is imported, not ours."""
     partial = path.with_name(f".{path.name}.part.bento")
     script = (
@@ -77,7 +78,7 @@ def _pack(context: Path, model: str, version: str, path: Path) -> None:
         "    include=['*'], python={'packages': packages, 'lock_packages': False})\n"
         "bento.export(path)\n"
     )
-    given = json.dumps([model, version, str(context), str(partial.absolute()), _pinned()])
+    given = json.dumps([model, version, str(context), str(partial.absolute()), _pinned(packages)])
     done = subprocess.run(
         [sys.executable, "-P", "-c", script, given],
         cwd=context, env={**os.environ, "PYTHONPATH": str(context)}, capture_output=True, text=True,
@@ -90,8 +91,8 @@ def _pack(context: Path, model: str, version: str, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _pinned() -> list[str]:
-    return [f"{name}=={metadata.version(name)}" for name in PACKAGES]
+def _pinned(packages: tuple[str, ...]) -> list[str]:
+    return [f"{name}=={metadata.version(name)}" for name in packages]
 
 
 @contextmanager

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     Info,
     disable_created_metrics,
@@ -18,17 +23,32 @@ from serving.model import Oddities
 disable_created_metrics()  # type: ignore[no-untyped-call]
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 SCORES = tuple(k / 20 for k in range(1, 21))
-STATUSES = (200, 400, 404, 405, 408, 413, 415, 422, 500, 503)
+STATUSES = (200, 400, 404, 405, 408, 413, 415, 422, 499, 500, 503)  # 499: the client has gone
+
+
+def trained_until(windows: Mapping[str, Sequence[str]]) -> float | None:
+    """End of the manifest's training window, its last month, in seconds since 1970; None without one."""
+    last = (windows.get("train") or [""])[-1]
+    if not re.fullmatch(r"[12][0-9]{3}-(0[1-9]|1[0-2])", last):
+        return None
+    year, month = divmod(int(last[:4]) * 12 + int(last[5:]), 12)
+    return datetime(year, month + 1, 1, tzinfo=UTC).timestamp()
 
 
 class Metrics:
     """All of one service. Children are made in advance: `labels()` costs more than `inc()`."""
 
-    def __init__(self, table: FeatureTable, model: str, version: str) -> None:
+    def __init__(
+        self, table: FeatureTable, model: str, version: str, windows: Mapping[str, Sequence[str]]
+    ) -> None:
         self.registry = CollectorRegistry()
         Info("serving_model", "What is served", registry=self.registry).info(
             {"model": model, "version": version}
         )
+        if (end := trained_until(windows)) is not None:
+            name = "serving_model_trained_until_timestamp_seconds"
+            gauge = Gauge(name, "End of the model's training window", ["model"], registry=self.registry)
+            gauge.labels(model).set(end)
         self.rows = Counter("serving_rows", "Rows predicted", registry=self.registry)
         self.unlogged = Counter("serving_unlogged", "Requests whose log failed", registry=self.registry)
         self.seconds = Histogram(

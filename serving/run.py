@@ -23,6 +23,7 @@ from pathlib import Path
 
 import uvicorn
 
+from mainline import archives
 from mainline.errors import ConfigError, IntegrityError, MainlineError
 
 UNPACKED = "SERVING_UNPACKED"  # for our own process only: what it removes at its end
@@ -140,9 +141,12 @@ def unpacked(bento: Path, sha256: str | None) -> Path:
             file.seek(0)
             folder = _folder()
             with tarfile.open(fileobj=file) as archive:
-                archive.extractall(folder, filter="data")  # no links out of it, no devices, no other owners
+                archives.extract(archive, folder)
     except FileNotFoundError:
         raise ConfigError(f"{bento} does not exist", remedy="name an archive, or its folder") from None
+    except IntegrityError:
+        _forget()
+        raise
     except (tarfile.TarError, EOFError, OSError) as error:
         _forget()
         raise IntegrityError(f"{bento} is not a Bento archive", why=str(error)) from None

@@ -92,7 +92,7 @@ class Predictor:
         self.model = model()
         bundle, manifest = self.model.bundle, self.model.manifest
         self.name, self.version = bundle.model, bundle.release
-        self.metrics = Metrics(FEATURES, self.name, self.version)
+        self.metrics = Metrics(FEATURES, self.name, self.version, manifest.windows)
         self.provenance: dict[str, Any] = {
             "model": self.name,
             "version": self.version,

@@ -30,7 +30,7 @@ class Settings(BaseModel):
     max_rows: int = Field(1000, ge=1, le=100_000)
     max_bytes: int = Field(2_000_000, ge=1000)
     body_seconds: float = Field(10, gt=0, description="within which a request's body must have come")
-    key: Path | None = Field(None, description="public key: the model's signature is checked with it")
+    key: Path | None = Field(None, description="public key; a model that it did not sign is not opened")
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -187,14 +187,14 @@ class GitHubServer:
 
 
 @contextlib.contextmanager
-def github() -> Iterator[GitHubServer]:
-    """emulate with SEED, ready to be asked; stopped at the end."""
+def github(content: dict[str, Any] = SEED) -> Iterator[GitHubServer]:
+    """emulate with this content, ready to be asked; stopped at the end."""
     if not EMULATE.exists():
         raise RuntimeError("emulate is not installed; do: python -m tests.servers")
     proxy = Proxy()
     with tempfile.TemporaryDirectory() as folder:
         seed, log = Path(folder, "seed.json"), Path(folder, "log")
-        seed.write_text(json.dumps(SEED))
+        seed.write_text(json.dumps(content))
         proxy.target = _free_port()
         command = [
             str(NODE), str(EMULATE), "start", "--service=github", f"--port={proxy.target}",

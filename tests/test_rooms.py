@@ -21,15 +21,17 @@ MODULES = sorted(
 LAYERS = {
     "errors": 0, "schema": 0,
     "settings": 1, "records": 1, "profile": 1, "review": 1, "policy": 1, "tags": 1,
-    "releases": 1, "drift": 1,
+    "releases": 1, "drift": 1, "archives": 1,
     "summary": 2, "datadiff": 2, "report": 2, "untrusted": 2, "reproduction": 2, "required": 2, "gates": 2,
-    "rules": 2, "locks": 2, "manifests": 2, "watching": 2,
+    "rules": 2, "locks": 2, "manifests": 2, "watching": 2, "watchrules": 2, "findings": 2, "exposition": 2,
     "git": 3, "gathered": 3, "forge": 3, "patience": 3, "cml": 3, "storage": 3, "champion": 3,
     "exported": 3, "objects": 3, "remote": 3, "mainpolicy": 3,
+    "state": 2,
     "versions": 2, "promotion": 2, "ledger": 3, "packaged": 3, "verification": 3, "attachments": 3,
     "upcoming": 3, "predictions": 3,
     "supply": 2, "view": 2, "signing": 3, "registry": 3,
-    "deploy": 3, "deploying": 3,
+    "deploy": 3, "deploying": 3, "watched": 3,
+    "retraining": 2, "forge_pulls": 3, "bot": 3,
     "verbs": 4, "cli": 4,
 }  # fmt: skip
 # The vocabulary in which a use case declares itself.

@@ -118,6 +118,11 @@ def main_branch(git: Git) -> Base | None:
     return _base(git, f"{ORIGIN}/{name}", tip) if tip else None
 
 
+def main_name(git: Git) -> str:
+    """What the main branch is called: by origin, where there is one. Raises GitError."""
+    return (_default(git) if has_origin(git) else None) or MAIN
+
+
 def has_origin(git: Git) -> bool:
     """Whether there is anybody to ask for the main branch and for the tags of production."""
     return ORIGIN in git("remote").split()

@@ -15,6 +15,7 @@ from mainline.verbs import (
     deploy,
     gate,
     lock,
+    monitor,
     pipeline,
     promote,
     push,
@@ -22,6 +23,9 @@ from mainline.verbs import (
     release,
     report,
     required,
+    retrain,
+    score,
+    site,
     status,
     verify,
 )
@@ -38,8 +42,12 @@ VERBS = (
     promote,
     release,
     deploy,
+    score,
     status,
     verify,
+    monitor,
+    retrain,
+    site,
     registry,
 )
 DESCRIPTION = "The control plane: what is merged is what is served."

@@ -9,6 +9,9 @@ from typing import Literal
 from mainline.deploy.interface import Deployed, Stage, Target
 from mainline.deploy.kubernetes import Kubernetes
 from mainline.deploy.local import COMMAND, Limits, Local
+from mainline.deploy.probes import LOCAL
+from mainline.deploy.state import State
+from mainline.errors import ConfigError
 
 __all__ = [
     "FOLDER",
@@ -31,11 +34,27 @@ FOLDER = "MAINLINE_DEPLOY_DIR"  # where the local target keeps its state; CI wip
 
 
 def local(
-    stage: Stage, *, port: int | None = None, host: str = "127.0.0.1", limits: Limits | None = None
+    stage: Stage, *, port: int | None = None, host: str | None = None, limits: Limits | None = None
 ) -> Local:
-    """The local target of a stage."""
-    folder = Path(os.environ.get(FOLDER) or ".mainline/deploy") / stage
-    return Local(folder.resolve(), stage, port or PORTS[stage], host, COMMAND, limits or Limits())
+    """The local target of a stage; what is not said is as it is served now, for a release says neither.
+
+    Raises ConfigError for a port that the environment names wrongly, RecordError for a damaged state.
+    """
+    folder = (Path(os.environ.get(FOLDER) or ".mainline/deploy") / stage).resolve()
+    place = folder / State.location
+    now = State.read(place) if place.exists() else None
+    if now is not None and not now.stopped:
+        port, host = port or now.port, host or now.host
+    return Local(folder, stage, port or _port(stage), host or LOCAL, COMMAND, limits or Limits())
+
+
+def _port(stage: Stage) -> int:
+    """MAINLINE_STAGING_PORT, MAINLINE_PRODUCTION_PORT: for a machine where the usual one is taken."""
+    name = f"MAINLINE_{stage.upper()}_PORT"
+    text = os.environ.get(name) or str(PORTS[stage])
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise ConfigError(f"{name} is {text!r}", remedy="a port, 1 to 65535")
+    return int(text)
 
 
 def target(name: Name, stage: Stage) -> Target:

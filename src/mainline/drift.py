@@ -33,7 +33,7 @@ class Labels(Part):
     """Rows of a window: `joined` have a label, `excluded` never will (by reason), `pending` may.
 
     `late`: those pending for longer than the policy's lag. `share`: joined of those that can have one; null
-    when no row can.
+    when no row can. `blocks`: those with a joined row.
     """
 
     joined: int
@@ -41,6 +41,7 @@ class Labels(Part):
     late: int
     excluded: dict[str, int]
     share: float | None
+    blocks: int = 0
 
 
 class ColumnDrift(Part):
@@ -49,8 +50,12 @@ class ColumnDrift(Part):
     Shares are of the window's rows. `distance`: effect size, Jensen-Shannon distance in [0, 1] over the
     bins of the reference's sketch, null without values or reference; `noise`: what it is between blocks of
     the reference's size and the window's by chance alone; `before`: the same against the window before this
-    one; `season`: against the same calendar month of the reference, where there is one. `skew`: share of
-    rows whose served value is not the one computed from the raw data; null when that was not computed.
+    one; `season`: against the same calendar month of the reference, where there is one. `constant`: all
+    values are the same, where the reference's are not. `skew`: share of rows whose served value is not the
+    one computed from the raw data; null when that was not computed.
+
+    `unknown`: values that the reference has not, or does not name where it had too many for that. Infinite
+    numbers are out of range.
     """
 
     name: str
@@ -73,12 +78,13 @@ class ColumnDrift(Part):
 class Window(Part):
     """Some whole days of production, `first` to `last` (ISO, both included), by the rows' own time.
 
-    `versions`: rows by the version that answered. `duplicates`: further answers to the same key, not
-    counted in `rows`. `figures`: of the labelled rows. `excess`: mean loss beyond what the answered
-    probabilities expect of themselves (0 for a calibrated model, however hard the days are); `against`:
-    figure minus the recorded one; `recoverable`: of the loss, what a recalibration fitted on other blocks
-    takes away. `estimated`: the expected loss by the answered probabilities alone, an estimate. `score` and
-    `target`: their drift.
+    All but `versions` and `duplicates` is of the rows that the version in production answered, the first
+    answer to each key. `versions`: rows by the version that answered. `duplicates`: further answers of the
+    same version to the same key, not counted in `rows`. `figures`: of the labelled rows. `excess`: mean
+    loss beyond what the answered probabilities expect of themselves (0 for a calibrated model, however hard
+    the days are); `against`: figure minus the recorded one; `recoverable`: of the loss, what a
+    recalibration fitted on other blocks takes away. `estimated`: the expected loss by the answered
+    probabilities alone, an estimate. `score` and `target`: their drift.
     """
 
     name: str
@@ -107,6 +113,23 @@ class Malformed(Part):
     samples: list[str]
 
 
+class Quality(Part):
+    """The stream itself. `lines`: read in all, malformed ones included. `volume`: rows by day (ISO) from
+    the first recent window on, of all versions, a day without any as 0. `newest`: time of the newest row up
+    to `until` (ISO), and `age_days` from it to the end of that day. `missing`, `extra`: malformed lines by
+    the feature that they lack, or that the schema has not (printable). `unknown_labels`: for keys that no
+    row has.
+    """
+
+    lines: int
+    volume: dict[str, int]
+    newest: str | None
+    age_days: float | None
+    missing: dict[str, int]
+    extra: dict[str, int]
+    unknown_labels: int
+
+
 class Drift(Record):
     """`recent`: trailing windows that end with `until`, the oldest first, the decision's. `newest`: the
     last few whole days, where faults of columns show. `months`: calendar months, the oldest first, for the
@@ -124,3 +147,4 @@ class Drift(Record):
     newest: Window | None
     months: list[Window]
     backtest: dict[str, Figure] | None
+    quality: Quality | None = None

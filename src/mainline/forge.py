@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from mainline.errors import ForgeError
 
@@ -111,7 +111,7 @@ class GitHub:
         environment: Mapping[str, str] = os.environ,
         origin: str = "",
         **settings: Any,
-    ) -> GitHub:
+    ) -> Self:
         """From GITHUB_API_URL, GITHUB_REPOSITORY and GITHUB_TOKEN, as Actions sets them.
 
         `origin`: the address of Git's remote, for where nothing names the repository (a laptop, Jenkins).

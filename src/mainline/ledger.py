@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mainline import champion
 from mainline.errors import GitError, IntegrityError
 from mainline.git import BOT, BOT_ADDRESS, NETWORK_SECONDS, ORIGIN, SECRETS, Git
 from mainline.promotion import Book, Tag
@@ -24,11 +25,14 @@ from mainline.tags import assignment, version_of
 SEEN = "refs/mainline"
 LOCAL = "refs/tags"
 SIGNERS = "gpg.ssh.allowedSignersFile"
+# What is in such a file, and in that of an SSH key, for a job of CI; else git's configuration counts.
+ALLOWED, KEY = "MAINLINE_ALLOWED_SIGNERS", "MAINLINE_TAG_KEY"
 TAGGER = re.compile(r"(.*?) ?<([^<>]*)> (\d{1,12}) ([+-]\d{4})")
 
 
-def refresh(git: Git, model: str, branch: str = "main") -> Book:
-    """The tags of the model and the tip of the branch, as origin has them now. Raises GitError."""
+def refresh(git: Git, model: str, branch: str | None = None) -> Book:
+    """The tags of the model and the tip of the branch (the main one), as origin has them. Raises GitError."""
+    branch = branch or champion.main_name(git)
     refspecs = [f"+refs/heads/{branch}:{SEEN}/heads/{branch}"]
     refspecs += [f"+{LOCAL}/{model}{sign}*:{SEEN}/tags/{model}{sign}*" for sign in "@#"]
     done = _git(git, "fetch", "--quiet", "--prune", "--no-tags", ORIGIN, *refspecs, seconds=NETWORK_SECONDS)
@@ -73,14 +77,14 @@ def make(git: Git, name: str, commit: str, message: str) -> str:
         }
         sign = ["--sign"] if signers(git) else []
         done = _git(
-            git, "tag", "--annotate", *sign, "--cleanup=verbatim", "--file=-", "--", name, commit,
-            text=message, environment=environment,
+            git, *_keys(Path(folder)), "tag", "--annotate", *sign, "--cleanup=verbatim", "--file=-", "--",
+            name, commit, text=message, environment=environment,
         )  # fmt: skip
         if done.returncode:
             raise GitError(
                 f"the tag {name} could not be made",
                 why=_said(done),
-                remedy="signing is on: git config user.signingkey, gpg.format" if sign else "",
+                remedy=f"signing is on: git config user.signingkey, gpg.format; or {KEY}" if sign else "",
             )
         made = _git(git, "rev-parse", "--verify", f"{LOCAL}/{name}", environment=environment).stdout.strip()
     # git 2.39 makes an unsigned tag, and says all is well, when the SSH key cannot be read.
@@ -114,7 +118,9 @@ def push(git: Git, made: Mapping[str, str]) -> bool:
 
 
 def signers(git: Git) -> str:
-    """The file of the allowed signers; empty when signing is off."""
+    """Where the allowed signers are named; empty when signing is off."""
+    if os.environ.get(ALLOWED, "").strip():
+        return ALLOWED
     return _git(git, "config", "--get", SIGNERS).stdout.strip()
 
 
@@ -122,13 +128,26 @@ def check_signature(git: Git, tag: Tag) -> None:
     """Raises IntegrityError unless an allowed signer signed the tag; without a list of them all pass."""
     if not signers(git):
         return
-    done = _git(git, "verify-tag", "--", tag.target)
+    with tempfile.TemporaryDirectory(prefix="mainline-tag-") as folder:
+        done = _git(git, *_keys(Path(folder)), "verify-tag", "--", tag.target)
     if done.returncode:
         raise IntegrityError(
             f"{tag.name} is not signed by an allowed signer",
             why=_said(done).splitlines()[-1] if done.stderr.strip() else "",
-            remedy=f"{SIGNERS} names who may; nothing was deployed",
+            remedy=f"{SIGNERS}, or {ALLOWED}, names who may; nothing was deployed",
         )
+
+
+def _keys(folder: Path) -> list[str]:
+    """Options of git for the signers and the key that the environment holds, written into the folder."""
+    found: list[str] = []
+    for variable, setting in ((ALLOWED, SIGNERS), (KEY, "user.signingkey")):
+        if text := os.environ.get(variable, "").strip():
+            path = folder / setting
+            path.touch(mode=0o600)
+            path.write_text(f"{text}\n")
+            found += ["-c", f"{setting}={path}", "-c", "gpg.format=ssh"]
+    return found
 
 
 def is_ancestor(git: Git, commit: str, tip: str) -> bool:

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,25 @@ from typing import Any
 import yaml
 
 from mainline import champion, objects, versions
-from mainline.errors import IntegrityError, MainlineError, RecordError, StorageError
+from mainline.errors import ConfigError, IntegrityError, MainlineError, RecordError, StorageError
 from mainline.exported import LOCK, MANIFEST, MODEL, TEST, Exported, file_md5
 from mainline.git import Git
+from mainline.supply import packages
 from mainline.versions import Contents
 
 CARD, PREDICTIONS = "models/MODEL_CARD.md", "reports/predictions.parquet"
 PACKAGED = (MODEL, MANIFEST, CARD)
 DATA, FEATURES = "data/", str(Path(TEST).parent)
-SERVICE = "serving"  # its sources are in the artifact; how it is deployed and described is not
+SERVICE = (
+    "serving"  # its sources are in the artifact, and so is what Kubernetes is told; see APART for the rest
+)
+LIBRARIES = "uv.lock"
 SHARED = (  # what else of ours the service runs; a test holds this against serving.staging
-    "src/mainline/errors.py", "src/mainline/records.py", "src/mainline/schema.py",
-    "src/pipeline/exporting/manifest.py", "src/usecase/schema.py",
+    "src/mainline/archives.py", "src/mainline/errors.py", "src/mainline/records.py", "src/mainline/schema.py",
+    "src/mainline/signing.py", "src/pipeline/exporting/manifest.py", "src/usecase/schema.py",
 )  # fmt: skip
-APART = re.compile(r"^serving/deploy/|\.md$")
+APART = re.compile(r"^serving/(batch|deploy/(?!kubernetes/))|\.md$")
+IMAGE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 
 
@@ -98,17 +102,31 @@ def check(command: Sequence[str], bento: Path) -> dict[str, Any]:
     return _run([*command, "--bento", str(bento)], "the check of the running service")
 
 
+def image(command: Sequence[str], bento: Path, name: str) -> str:
+    """Have a container image of the Bento made and pushed as `name`; its name with the registry's digest.
+
+    Raises MainlineError.
+    """
+    said = _run([*command, "--bento", str(bento), "--name", name], "the image of the service")
+    path, _, digest = str(said.get("image")).partition("@")
+    if path != name.rpartition(":")[0] or not IMAGE_DIGEST.fullmatch(digest):
+        raise IntegrityError(f"the image is said to be {said.get('image')!r}, which is none of {name}")
+    return f"{path}@{digest}"
+
+
 def _service(git: Git, commit: str) -> dict[str, str]:
-    """The service's sources by blob, and its libraries."""
+    """The service's sources by blob; its libraries, which the lock resolves, by version."""
     lines = git("ls-tree", "-r", "-z", commit, "--", SERVICE, *SHARED).split("\0")
     entries = [line.split("\t", 1) for line in lines if line]
     sources = {path: meta.split()[2] for meta, path in entries if not APART.search(path)}
-    try:
-        project = tomllib.loads((champion.blob(git, commit, "pyproject.toml") or b"").decode())
-        libraries = project["dependency-groups"][SERVICE]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError):
+    lock = champion.blob(git, commit, LIBRARIES)
+    if not lock:
         return sources
-    return sources | {"dependency-groups.serving": json.dumps(libraries)}
+    try:
+        text = lock.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{LIBRARIES} of {commit[:9]} is no text", remedy="uv lock") from None
+    return sources | {f"library {one.name}": one.version for one in packages.locked(text, SERVICE)}
 
 
 def _run(command: Sequence[str], what: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -25,6 +27,8 @@ HIGHER_IS_BETTER = frozenset((
 # fmt: on
 # Of these too little is as bad as too much, so a limit on one side would reward one of the two.
 TWO_SIDED = frozenset(("gap", "bias", "calibration_slope", "calibration_intercept"))
+REGISTRY = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*$"
+REGISTRY_VARIABLE = "MAINLINE_IMAGE_REGISTRY"  # instead of release.registry; `none`: make no image
 JUDGED = (*CONTROL, "evaluate")  # what a candidate is measured and judged by; `evaluate` has costs and bins
 
 
@@ -40,9 +44,13 @@ Limits = Annotated[dict[str, float], AfterValidator(_one_sided)]
 
 
 class Release(Section):
-    """`model`: its name in the tags (letters, digits, hyphens)."""
+    """`model`: its name in the tags (letters, digits, hyphens).
+
+    `registry`: host and path below which images are pushed (HOST/PATH/MODEL); without it none are made.
+    """
 
     model: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
+    registry: Annotated[str, Field(pattern=REGISTRY, max_length=200)] | None = None
 
 
 class GatePolicy(Section):
@@ -84,6 +92,21 @@ class RetrainPolicy(Section):
     gpu_hours: NonNegative
 
 
+class WatchLimits(Section):
+    """From where on the watch speaks; params.yaml says what each key means and what it was measured by."""
+
+    gain: NonNegative
+    persistence: Count
+    drift_distance: Share
+    rows: Count
+    nulls: Share
+    share: Share
+    constant_distance: Share
+    negative_skill: NonNegative
+    malformed: Share
+    volume_drop: Share
+
+
 class MonitorPolicy(Section):
     """What the watch looks at, and when the bot may act; params.yaml says what each key means."""
 
@@ -98,6 +121,7 @@ class MonitorPolicy(Section):
     label_lag_days: NonNegative
     labelled_share: Share
     cooldown_days: NonNegative
+    limits: WatchLimits
     retrain: RetrainPolicy
 
 
@@ -121,6 +145,19 @@ def gate(content: dict[str, Any] | None = None) -> GatePolicy:
 def release(content: dict[str, Any] | None = None) -> Release:
     """The release section, likewise. Raises ConfigError."""
     return parse(_section("release", content), _Release).release
+
+
+def registry(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Where images of the service are pushed; None: none are made. Raises ConfigError."""
+    mine = release()
+    match environ.get(REGISTRY_VARIABLE, ""):
+        case "":
+            return mine.registry
+        case "none":
+            return None
+        case given:
+            section = {"release": {"model": mine.model, "registry": given}}
+            return parse(section, _Release, name=REGISTRY_VARIABLE).release.registry
 
 
 def monitor(content: dict[str, Any] | None = None) -> MonitorPolicy:

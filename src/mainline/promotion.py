@@ -1,21 +1,26 @@
 """Pure: what the registry's tags say, and what follows: which version a stage has, had, and may get.
 
-A stage tag points to the commit of its version, as GTO has it. The number of a stage tag is its place in the
-history: two that take the same number at once cannot both arrive, so the history is one line.
+A stage tag points to the commit of its version, as GTO has it, and its message names the object of that
+version's tag, so that one that was moved is seen. The number of a stage tag is its place in the history: two
+that take the same number at once cannot both arrive, so the history is one line.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mainline import tags
+from mainline import releases, tags
 from mainline.errors import RecordError
+from mainline.releases import Release
 from mainline.tags import Assignment, Version
 
 STAGING: Final = "staging"
 PRODUCTION: Final = "production"
+NAMED = re.compile(r"(?m)^Version-Tag: (\S{1,200}) ([0-9a-f]{40,64})$")  # in a stage tag's message
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One time that a stage got a version; None where no version stands at the tag's commit."""
+    """One time that a stage got a version; None where none stands at its commit, or not the named object."""
 
     assignment: Assignment
     version: Version | None
@@ -79,17 +84,22 @@ class Book:
         return version, found[version]
 
     def history(self, stage: str) -> list[Turn]:
-        """Every assignment of the stage, the oldest first."""
-        at: dict[str, Version] = {}
-        for version, tag in sorted(self.versions().items()):
-            if not tag.problem and tag.commit:
-                at[tag.commit] = version
+        """Every assignment of the stage, the oldest first; a version tag counts if its record is its own."""
+        own = [(one, tag) for one, tag in sorted(self.versions().items()) if _own(self.model, one, tag)]
+        at = {str(tag.commit): one for one, tag in own}
+        objects = {(tag.name, tag.target, tag.commit): one for one, tag in own}
         turns = [
-            Turn(one, at.get(tag.commit or ""), tag)
+            Turn(one, objects.get((*it, tag.commit)) if (it := names(tag)) else at.get(str(tag.commit)), tag)
             for tag in self.tags
             if (one := tags.assignment(tag.name, self.model)) and one.stage == stage and not tag.problem
         ]
         return sorted(turns, key=lambda turn: turn.assignment)
+
+    def naming(self, version: Version) -> list[Tag]:
+        """The stage tags that name an object of this version's tag, the right one or another."""
+        name = version.tag(self.model)
+        staged = [tag for tag in self.tags if tags.assignment(tag.name, self.model) and not tag.problem]
+        return [tag for tag in staged if (named := names(tag)) and named[0] == name]
 
     def current(self, stage: str) -> Turn | None:
         """The newest assignment."""
@@ -103,6 +113,35 @@ class Book:
     def stages(self) -> list[str]:
         """Every stage that was ever assigned."""
         return sorted({one.stage for tag in self.tags if (one := tags.assignment(tag.name, self.model))})
+
+
+def record(model: str, version: Version, tag: Tag) -> Release:
+    """The record of a version's tag, if the tag is one and the record speaks of it. Raises RecordError."""
+    if tag.problem:
+        raise RecordError(f"{tag.name} is no version", why=tag.problem, remedy="see who made it: git show")
+    found = releases.parse(tag.message, name=tag.name)
+    if (found.model, found.release, found.commit) != (model, str(version), tag.commit):
+        raise RecordError(
+            f"the record in {tag.name} is of another release",
+            why=f"it says {found.model} {found.release} at {found.commit[:9]}",
+            remedy="somebody copied a record: do not release it",
+        )
+    return found
+
+
+def names(tag: Tag) -> tuple[str, str] | None:
+    """The version tag that a stage tag is about, and its object; None in one of before, or made by hand."""
+    match = NAMED.search(tag.message[: releases.LONGEST])
+    return (match[1], match[2]) if match else None
+
+
+@functools.lru_cache(maxsize=10_000)  # a book is asked for its history again and again
+def _own(model: str, version: Version, tag: Tag) -> bool:
+    try:
+        record(model, version, tag)
+    except RecordError:
+        return False
+    return True
 
 
 def standing(history: Sequence[Turn]) -> list[Version]:
@@ -147,10 +186,10 @@ def was_in(book: Book, stage: str, version: Version) -> Turn | None:
     return next((turn for turn in turns if turn.version == version), None)
 
 
-def words(book: Book, version: Version, stage: str, reason: str = "") -> str:
-    """A stage tag's message; the reason on one line, printable."""
+def words(book: Book, version: Version, stage: str, target: str, reason: str = "") -> str:
+    """A stage tag's message. `target`: the object of the version's tag; the reason on one line, printable."""
     before = book.current(stage)
-    lines = [f"{book.model} {version} to {stage}", ""]
+    lines = [f"{book.model} {version} to {stage}", "", f"Version-Tag: {version.tag(book.model)} {target}"]
     if before is not None and before.version is not None:
         lines.append(f"Before: {before.version}")
     clean = "".join(char for char in " ".join(reason.split()) if char.isprintable())[:300]

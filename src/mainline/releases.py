@@ -24,6 +24,8 @@ Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
 Words = Annotated[str, Field(max_length=10_000)]
+Image = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$", max_length=500)]
+Run = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class Artifact(Part):
@@ -59,10 +61,10 @@ class Release(Part):
     model_md5: Md5
     model_sha256: Sha256
     artifacts: dict[Name, Artifact]
-    image: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$")] | None
+    image: Image | None
     figures: dict[Words, float | None]
     gate: Verdict
-    mlflow_run: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None
+    mlflow_run: Run | None
 
 
 def write(record: Release, words: str) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from mainline import champion, ledger, objects, packaged, releases, signing
-from mainline.errors import IntegrityError, MainlineError, RecordError, StorageError
+from mainline import champion, ledger, objects, packaged, promotion, signing
+from mainline.errors import IntegrityError, MainlineError, StorageError
 from mainline.exported import LOCK, MODEL
 from mainline.git import Git
 from mainline.promotion import Book, Tag
@@ -32,18 +32,8 @@ class Check:
 
 
 def record(book: Book, version: Version, tag: Tag) -> Release:
-    """The record of a version's tag, if the tag is one and the record speaks of it. Raises RecordError."""
-    if tag.problem:
-        raise RecordError(f"{tag.name} is no version", why=tag.problem, remedy="see who made it: git show")
-    found = releases.parse(tag.message, name=tag.name)
-    mine = (book.model, str(version), tag.commit)
-    if (found.model, found.release, found.commit) != mine:
-        raise RecordError(
-            f"the record in {tag.name} is of another release",
-            why=f"it says {found.model} {found.release} at {found.commit[:9]}",
-            remedy="somebody copied a record: do not release it",
-        )
-    return found
+    """As `promotion.record`. Raises RecordError."""
+    return promotion.record(book.model, version, tag)
 
 
 def checks(git: Git, book: Book, version: Version, tag: Tag) -> tuple[Release | None, list[Check]]:
@@ -54,6 +44,7 @@ def checks(git: Git, book: Book, version: Version, tag: Tag) -> tuple[Release | 
     if found is None:
         return None, done
     _try(done, "history", lambda: _on_main(git, book, found), "the commit is on main")
+    _try(done, "stage tags", lambda: _unmoved(book, version, tag), _named(book, version))
     _try(done, "lock", lambda: _lock(git, found), f"{LOCK} of the commit has these digests")
     stored = objects.look(git.root, [found.model_md5, *(one.md5 for one in found.artifacts.values())])
     model = stored.get(found.model_md5)
@@ -106,6 +97,19 @@ def _try(done: list[Check], name: str, check: Callable[[], T], good: str) -> T |
 
 def _signing(git: Git) -> str:
     return "by an allowed signer" if ledger.signers(git) else f"not asked for: {ledger.SIGNERS} is not set"
+
+
+def _named(book: Book, version: Version) -> str:
+    return "they name this tag's object" if book.naming(version) else "no stage tag names its object"
+
+
+def _unmoved(book: Book, version: Version, tag: Tag) -> None:
+    """Whoever can move a tag could give the same commit other artifacts."""
+    wrong = [one for one in book.naming(version) if promotion.names(one) != (tag.name, tag.target)]
+    if wrong:
+        raise IntegrityError(
+            f"{wrong[0].name} was made for another tag object", why=f"{tag.name} was moved or made anew"
+        )
 
 
 def _on_main(git: Git, book: Book, release: Release) -> None:

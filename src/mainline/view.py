@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mainline import releases
+from mainline import promotion
 from mainline.errors import RecordError
-from mainline.promotion import PRODUCTION, STAGING, Book, Tag
+from mainline.promotion import PRODUCTION, STAGING, Book
 from mainline.releases import Release
 
 NAME = "mainline.version"  # the tag by which a registered version is ours
@@ -76,7 +76,7 @@ def view(book: Book) -> View:
     versions, unread = [], {}
     for version, tag in sorted(book.versions().items()):
         try:
-            record = _record(tag, book.model, str(version))
+            record = promotion.record(book.model, version, tag)
             versions.append(Version(str(version), record, describe(record)))
         except RecordError as error:
             unread[tag.name] = f"{error.what} {error.why}".strip()
@@ -92,17 +92,6 @@ def view(book: Book) -> View:
             stages[stage] = None
             unread[turn.tag.name] = f"no version with a record stands at {(turn.tag.commit or '')[:9]}"
     return View(book.model, tuple(versions), stages, unread)
-
-
-def _record(tag: Tag, model: str, version: str) -> Release:
-    """Raises RecordError unless the tag can be relied on and its record is about itself."""
-    if tag.problem:
-        raise RecordError(f"{tag.name} counts for nothing", why=tag.problem)
-    record = releases.parse(tag.message, name=tag.name)
-    if (record.model, record.release, record.commit) != (model, version, tag.commit):
-        found = f"{record.model}@{record.release} at {record.commit[:9]}"
-        raise RecordError(f"{tag.name} holds the record of another", why=found)
-    return record
 
 
 def describe(record: Release) -> dict[str, str]:

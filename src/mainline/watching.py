@@ -1,29 +1,43 @@
-"""Pure: what production asks for: quiet, a closer look, or a retraining; with every number that decided."""
+"""Pure: what production asks for: quiet, a closer look, or a retraining; with every number that decided.
+
+Labelled loss and calibration decide; drift explains. A retraining is asked for when
+
+- an alarm of the labelled windows stands (loss above the recorded one; loss beyond what the answers expect of
+  themselves; loss that a recalibration would take away), and the backtest shows that a retrained model is
+  certainly better on the newest month, by at least `gain`; or
+- that recoverable loss is certain over all windows together, at least `gain`, and seen in `persistence` of
+  them, and the backtest, where there is one, does not say that a retrained model is worse; or
+- there are no labels to judge by, the answers have moved far in all windows, and the backtest shows a gain.
+
+Anything less is a closer look, or quiet where the backtest has answered it: a loss that is higher because
+the days are harder is expected by the answers themselves, and no retrained model is better. A fault (broken
+input) and the time after a release hold a retraining back.
+
+Windows are joined with their labelled rows as weights; their intervals as those of independent ones (MOVER:
+Zou and Donner 2008). monitoring/README.md has what each of these rules did on the flights.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
-from mainline.records import Part, Record
+from mainline import watchrules
+from mainline.drift import Drift
+from mainline.findings import SEVERITY, Finding, Verdict, finding, interval, turn, worsening
+from mainline.policy import MonitorPolicy
+from mainline.records import Record
+from mainline.settings import Month
+from mainline.watchrules import DECIDING
 
-Verdict = Literal["quiet", "insufficient", "watch", "retrain"]
+__all__ = ["Finding", "Verdict", "Watch", "decide", "newest_labelled_month", "wants_backtest"]
 
-
-class Finding(Part):
-    """One rule: what it saw in which window (or column), its limit, and a sentence for people.
-
-    `kind`: what the bot and the page tell apart; `fault` is broken input, which no retraining mends.
-    """
-
-    name: str
-    kind: Literal["performance", "calibration", "drift", "fault", "labels", "volume", "cooldown", "backtest"]
-    outcome: Verdict
-    window: str
-    column: str | None
-    observed: float | None
-    limit: float | None
-    text: str
+ALARMS = ("loss", "excess", "recoverable", "lasting drift")  # names of findings that a backtest can decide
+WHOLE = 0.8  # labelled share from which a calendar month can be trained on
 
 
 class Watch(Record):
@@ -40,3 +54,155 @@ class Watch(Record):
     release: str
     findings: list[Finding]
     evidence: str
+
+
+def decide(
+    drift: Drift,
+    policy: MonitorPolicy,
+    *,
+    last_release: date | None = None,
+    last_closed: date | None = None,
+) -> Watch:
+    """Every rule on the record. The clock is the record's `until`.
+
+    Args:
+        last_release: day of the newest production tag, else what the record says of it.
+        last_closed: day on which a retraining pull request was last closed without a merge.
+    """
+    judged = [window for window in drift.recent if watchrules.judged(window, policy)]
+    current = bool(judged) and judged[-1] is drift.recent[-1]  # older windows alone decide nothing
+    found = [
+        *watchrules.amounts(drift, policy),
+        *watchrules.faults(drift, policy),
+        *(watchrules.performance(drift.task, judged, policy) if current else ()),
+        *watchrules.drifted(drift, policy, labelled=current),
+    ]
+    waiting = _cooldown(drift, policy, last_release, last_closed)
+    found += _backtest(drift, found, policy, waiting=bool(waiting))
+    found = [_answered(one, found) for one in found]
+    verdict, reason, held = _verdict(found, drift, waiting)
+    found += held
+    return Watch(
+        verdict=verdict,
+        reason=reason,
+        until=drift.until,
+        model=drift.reference.model,
+        release=drift.reference.version,
+        findings=sorted(found, key=lambda one: -SEVERITY[one.outcome]),
+        evidence=_evidence(verdict, found, drift),
+    )
+
+
+def wants_backtest(watch: Watch) -> bool:
+    """Whether a backtest would change the answer: an alarm stands, and nothing holds a retraining back."""
+    names = {(one.name, one.outcome) for one in watch.findings}
+    held = any(one.kind == "fault" and one.outcome == "watch" for one in watch.findings)
+    return ("backtest", "watch") in names and not held
+
+
+def newest_labelled_month(drift: Drift, share: float = WHOLE) -> str | None:
+    """The newest whole calendar month with labels that the model in production has not been tested on yet."""
+    known = max((months[-1] for months in drift.reference.windows.values() if months), default="")
+    for window in reversed(drift.months):
+        month = Month.parse(window.first[:7])
+        whole = window.last == (month.plus(1).first_day - timedelta(days=1)).isoformat()
+        if whole and str(month) > known and (window.labels.share or 0) >= share:
+            return str(month)
+    return None
+
+
+# What a retraining would bring, and what holds it back.
+
+
+def _backtest(
+    drift: Drift, found: Sequence[Finding], policy: MonitorPolicy, *, waiting: bool
+) -> list[Finding]:
+    alarms = [one for one in found if one.name in ALARMS and SEVERITY[one.outcome] >= SEVERITY["watch"]]
+    name = DECIDING[drift.task]
+    month = newest_labelled_month(drift, policy.labelled_share)
+    if drift.backtest is None:
+        if not alarms:
+            return []
+        text = (
+            f"not run: would a model trained up to {month} be better?" if month else "no new labelled month"
+        )
+        outcome: Verdict = "watch" if month and not waiting else "quiet"
+        return [finding("backtest", "backtest", outcome, month or "", None, policy.limits.gain, text)]
+    figure = drift.backtest.get(name)
+    turned = worsening(name, figure)
+    text = f"a retrained model: {name.replace('_', ' ')} {interval(figure)} on the newest month"
+    if figure is None or turned is None:
+        return [
+            finding(
+                "backtest", "backtest", "quiet", month or "", None, policy.limits.gain, f"{text}: cannot tell"
+            )
+        ]
+    gains = turned[1] < 0 and -turn(name, figure.value or 0) >= policy.limits.gain
+    outcome = "retrain" if gains and alarms else "quiet"
+    return [finding("backtest", "backtest", outcome, month or "", figure.value, policy.limits.gain, text)]
+
+
+def _answered(one: Finding, found: Sequence[Finding]) -> Finding:
+    """A higher loss than the recorded one is no reason to look when a retrained model has no lower one."""
+    answer = next((other for other in found if other.name == "backtest"), None)
+    if (one.name, one.outcome) != ("loss", "watch") or answer is None or answer.observed is None:
+        return one
+    if answer.outcome == "retrain":
+        return one
+    return one.model_copy(update={"outcome": "quiet", "text": f"{one.text}; {answer.text}"})
+
+
+def _verdict(
+    found: list[Finding], drift: Drift, waiting: list[Finding]
+) -> tuple[Verdict, str, list[Finding]]:
+    """The worst outcome and its reason, after what holds a retraining back; the findings of that."""
+    worst = max(found, key=lambda one: SEVERITY[one.outcome])
+    asking = [one for one in found if one.outcome == "retrain"]
+    if not asking:
+        return worst.outcome, worst.text if worst.outcome != "quiet" else _calm(found), []
+    held: list[Finding] = []
+    turned = worsening(DECIDING[drift.task], (drift.backtest or {}).get(DECIDING[drift.task]))
+    if turned is not None and turned[0] > 0:
+        text = "held back: a retrained model is certainly worse on the newest month"
+        held.append(finding("worse", "backtest", "watch", "", turned[0], 0.0, text))
+    if faults := [one for one in found if one.kind == "fault" and one.outcome == "watch"]:
+        text = f"held back: retraining mends no broken input ({faults[0].text})"
+        held.append(finding("held by a fault", "fault", "watch", faults[0].window, None, None, text))
+    held += waiting
+    if held:
+        return "watch", f"{asking[0].text}; {held[0].text}", held
+    return "retrain", "; ".join(one.text for one in asking), []
+
+
+def _cooldown(
+    drift: Drift, policy: MonitorPolicy, last_release: date | None, last_closed: date | None
+) -> list[Finding]:
+    promoted = drift.reference.promoted
+    release = last_release or (date.fromisoformat(promoted[:10]) if promoted else None)
+    until, found = date.fromisoformat(drift.until), []
+    for what, day in (("the release", release), ("a retraining was declined", last_closed)):
+        if day is not None and (passed := (until - day).days) < policy.cooldown_days:
+            text = f"held back: {max(0, passed)} days since {what}, {policy.cooldown_days:g} are kept"
+            found.append(
+                finding("cooldown", "cooldown", "watch", "", float(passed), policy.cooldown_days, text)
+            )
+    return found
+
+
+def _calm(found: Sequence[Finding]) -> str:
+    loss = next((one.text for one in found if one.name == "loss"), "")
+    return f"nothing asks for a look{f': {loss}' if loss else ''}"
+
+
+def _evidence(verdict: Verdict, found: Sequence[Finding], drift: Drift) -> str:
+    """No number is in it, nor which alarms ask for a retraining: those waver from day to day. So a retraining
+    that was declined is asked for again with the next whole month of labels, or for the next release.
+    """
+    asks = {(one.kind, one.name, one.column or "") for one in found if one.outcome == "watch"}
+    facts = {
+        "verdict": verdict,
+        "release": [drift.reference.model, drift.reference.version],
+        "month": newest_labelled_month(drift),
+        "asks": [] if verdict == "retrain" else sorted(asks),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

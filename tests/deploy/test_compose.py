@@ -1,4 +1,4 @@
-"""The compose file and what it mounts: schema, secrets, real nginx, promtool, MLflow on a real PostgreSQL."""
+"""The compose file and what it mounts: schema, secrets, real nginx, MLflow on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ HERE = ROOT / "serving/deploy/compose"
 COMPOSE = yaml.safe_load((HERE / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-PROMTOOL = shutil.which("promtool")
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 TEMPORARY = "/tmp/"  # noqa: S108 - inside the container
 SECRET = re.compile(r"PASSWORD|SECRET|KEY")
@@ -58,7 +57,8 @@ def test_each_service_is_pinned_and_shut_in(name: str) -> None:
     assert ("ports" in service) == (name == "nginx")
     mounted = {v.partition(":")[0] for v in service.get("volumes", ())}
     for volume in mounted:
-        assert volume in COMPOSE["volumes"] or (HERE / volume).is_file()
+        chosen = volume.startswith("${")  # a folder that .env names
+        assert chosen or volume in COMPOSE["volumes"] or (HERE / volume).is_file()
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -98,14 +98,6 @@ def test_versions_are_those_of_the_lock() -> None:
         assert version and re.search(rf"{package}(\[auth\])?=={re.escape(version[1])}",
                                      (HERE / "mlflow.Dockerfile").read_text())  # fmt: skip
     assert SERVICES["mlflow"]["image"].endswith(re.search(r'name = "mlflow"\nversion = "([^"]+)"', lock)[1])
-
-
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool (Debian: prometheus) is not here")
-def test_prometheus_takes_its_configuration() -> None:
-    done = subprocess.run(
-        [str(PROMTOOL), "check", "config", str(HERE / "prometheus.yml")], capture_output=True
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @contextmanager

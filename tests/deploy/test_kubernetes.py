@@ -158,6 +158,12 @@ def root(tmp_path: Path) -> Path:
     return made
 
 
+def at(root: Path, folder: Path, version: str, image: str):
+    """A record of HEAD."""
+    record, _ = release(folder, version, image=image)
+    return record.model_copy(update={"commit": git(root, "rev-parse", "HEAD")})
+
+
 def test_the_branch_follows_the_releases_and_repeats_nothing(root: Path, tmp_path: Path) -> None:
     target, origin = Kubernetes("staging", root), tmp_path / "origin.git"
     assert target.current() is None
@@ -166,14 +172,14 @@ def test_the_branch_follows_the_releases_and_repeats_nothing(root: Path, tmp_pat
         git(root, "status", "--porcelain"),
         git(root, "worktree", "list"),
     ]
-    first, _ = release(tmp_path, "v1.0.0", image=ONE)
-    second, _ = release(tmp_path, "v1.1.0", image=TWO)
+    first = at(root, tmp_path, "v1.0.0", ONE)
+    second = at(root, tmp_path, "v1.1.0", TWO)
     assert target.deploy(first, {}).changed
     assert not target.deploy(first, {}).changed
     assert git(origin, "rev-list", "--count", "deploy/staging") == "1"
     assert target.deploy(second, {}).changed
     seen = target.current()
-    assert (seen.release, seen.digest, seen.commit) == ("v1.1.0", f"sha256:{'2' * 64}", "1" * 40)
+    assert (seen.release, seen.digest, seen.commit) == ("v1.1.0", f"sha256:{'2' * 64}", second.commit)
     assert target.deploy(first, {}).release == "v1.0.0"  # a rollback is the same path
     assert git(origin, "rev-list", "--count", "deploy/staging") == "3"
     after = [
@@ -189,25 +195,43 @@ def test_the_branch_follows_the_releases_and_repeats_nothing(root: Path, tmp_pat
     ]  # fmt: skip
 
 
-def test_a_file_that_went_from_main_goes_from_the_branch(root: Path, tmp_path: Path) -> None:
-    target, (record, _) = Kubernetes("production", root), release(tmp_path, "v1.0.0", image=ONE)
-    target.deploy(record, {})
-    git(root, "rm", "--quiet", f"{kubernetes.SOURCE}/base/disruption.yaml")
+def test_the_manifests_are_those_of_the_releases_commit(root: Path, tmp_path: Path) -> None:
+    """A rollback takes back the manifests too, whatever is checked out."""
+    target, held = Kubernetes("production", root), f"{kubernetes.SOURCE}/base/disruption.yaml"
+    first = at(root, tmp_path, "v1.0.0", ONE)
+    git(root, "rm", "--quiet", held)
     clones.commit(root, "no budget")
-    assert target.deploy(record, {}).changed
-    assert "disruption" not in git(
-        tmp_path / "origin.git", "ls-tree", "-r", "--name-only", "deploy/production"
-    )
+    second = at(root, tmp_path, "v1.1.0", TWO)
+
+    def files() -> str:
+        return git(tmp_path / "origin.git", "ls-tree", "-r", "--name-only", "deploy/production")
+
+    for record, there in ((first, True), (second, False), (first, True)):
+        assert target.deploy(record, {}).changed
+        assert ("base/disruption.yaml" in files()) is there
+
+
+def test_a_commit_without_manifests_is_refused_before_anything_is_pushed(root: Path, tmp_path: Path) -> None:
+    target = Kubernetes("staging", root)
+    git(root, "rm", "--quiet", "-r", f"{kubernetes.SOURCE}/overlays/staging")
+    clones.commit(root, "no overlay")
+    here = at(root, tmp_path, "v1.0.0", ONE)
+    elsewhere = release(tmp_path, "v1.0.0", image=ONE)[0]  # of a commit that is not here
+    for record in (here, elsewhere):
+        for ask in (target.plan, lambda one: target.deploy(one, {})):
+            with pytest.raises(ConfigError, match="has no serving/deploy/kubernetes/overlays/staging"):
+                ask(record)
+    assert target.current() is None
 
 
 def test_another_deployment_that_comes_between_is_not_overwritten(root: Path, tmp_path: Path) -> None:
-    target, (record, _) = Kubernetes("staging", root), release(tmp_path, "v1.0.0", image=ONE)
-    target.deploy(record, {})
+    target = Kubernetes("staging", root)
+    target.deploy(at(root, tmp_path, "v1.0.0", ONE), {})
     other = git(root, "rev-parse", "main")
     hook = root / ".git/hooks/pre-push"  # runs after we looked at the branch, before ours arrives
     hook.write_text(f"#!/bin/sh\ngit -C ../origin.git update-ref refs/heads/deploy/staging {other}\n")
     hook.chmod(0o755)
-    second, _ = release(tmp_path, "v1.1.0", image=TWO)
+    second = at(root, tmp_path, "v1.1.0", TWO)
     with pytest.raises(SupersededError, match="deploy/staging moved on"):
         target.deploy(second, {})
     assert git(tmp_path / "origin.git", "rev-parse", "deploy/staging") == other

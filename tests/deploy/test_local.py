@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +19,14 @@ from typing import Any
 
 import pytest
 
+from mainline import deploying as deploying_
 from mainline.deploy import processes, state
 from mainline.deploy.local import Limits, Local
 from mainline.deploy.processes import Process
 from mainline.deploy.state import State
 from mainline.errors import ConfigError, DeployError, IntegrityError
 from tests.deploy.releasing import release
+from tests.imports import ROOT
 
 STANDIN = Path(__file__).with_name("standin.py")
 COMMAND = (sys.executable, str(STANDIN), "--bento", "{bento}", "--sha256", "{sha256}", "--port", "{port}")
@@ -178,6 +181,78 @@ def test_what_fails_its_checks_leaves_the_old_one(
         assert load.failures == []
     now = read(target)
     assert (now.active.release, now.candidate, now.previous) == ("v1.0.0", None, None)
+
+
+def test_what_is_deployed_knows_no_secret_of_whoever_deployed(
+    target: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the service, the front and the supervisor; also after they were started again."""
+    for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "PUSH_TOKEN", "MLFLOW_TRACKING_PASSWORD",
+                 "MAINLINE_SIGNING_PASSWORD", "ANYTHING_ELSE"):  # fmt: skip
+        monkeypatch.setenv(name, "s3cr3t-of-the-job")
+    monkeypatch.setenv("SERVING_MAX_ROWS", "7")
+    target.deploy(*release(tmp_path, "v1.0.0"))
+
+    def known() -> dict[str, bytes]:
+        pids = [line.partition(":")[0] for line in leftovers(target.folder)]
+        return {pid: (Path("/proc") / pid / "environ").read_bytes() for pid in pids}
+
+    first = known()
+    assert len(first) == 3
+    os.kill(read(target).active.process.pid, signal.SIGKILL)
+    os.kill(state.read_front(target.folder).pid, signal.SIGKILL)
+    until(lambda: served(target) == "v1.0.0" and len(known()) == 3)
+    for seen in (first, known()):
+        for environment in seen.values():
+            assert b"s3cr3t" not in environment
+            assert b"SERVING_MAX_ROWS=7" in environment and b"PATH=" in environment
+
+
+def test_a_deployment_is_served_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mainline release` has no --port: it must not look for a free one elsewhere, or refuse."""
+    monkeypatch.setenv(deploying_.FOLDER, str(tmp_path))
+    monkeypatch.delenv("MAINLINE_PRODUCTION_PORT", raising=False)
+    monkeypatch.delenv("MAINLINE_STAGING_PORT", raising=False)
+    first = deploying_.local("production")
+    assert (first.port, first.host) == (3000, "127.0.0.1")
+    State(stage="production", host="127.0.0.2", port=8443).write(tmp_path / "production" / State.location)
+    again = deploying_.target("local", "production")
+    assert isinstance(again, Local) and (again.port, again.host) == (8443, "127.0.0.2")
+    chosen = deploying_.local("production", port=3005, host="127.0.0.1")
+    assert (chosen.port, chosen.host) == (3005, "127.0.0.1")
+    assert deploying_.local("staging").port == 3001
+    State(stage="production", host="127.0.0.2", port=8443, stopped=True).write(
+        tmp_path / "production" / State.location
+    )
+    assert deploying_.local("production").port == 3000, "it was stopped, to be served elsewhere"
+
+
+def test_what_is_deployed_runs_with_the_interpreter_of_the_machine(
+    target: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an environment outside of the checkout, so that the next job takes nothing away."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (packages / "ours.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT / 'src'}\n")
+    python = str(tmp_path / "venv/bin/python")
+    monkeypatch.setenv("MAINLINE_DEPLOY_PYTHON", python)
+    mine = dataclasses.replace(target, command=("{python}", *COMMAND[1:]))
+    mine.deploy(*release(tmp_path, "v1.0.0"))
+    os.kill(state.read_front(target.folder).pid, signal.SIGKILL)
+    until(lambda: served(target) == "v1.0.0")
+    running = leftovers(target.folder)
+    assert len(running) == 3 and all(f": {python} " in line for line in running), running
+
+
+def test_an_interpreter_that_is_not_there_is_told_by_the_plan(
+    target: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAINLINE_DEPLOY_PYTHON", str(tmp_path / "no/python"))
+    record, files = release(tmp_path, "v1.0.0")
+    for ask in (target.plan, lambda one: target.deploy(one, files)):
+        with pytest.raises(ConfigError, match="MAINLINE_DEPLOY_PYTHON"):
+            ask(record)
+    assert not leftovers(target.folder)
 
 
 def test_a_first_release_that_fails_leaves_nothing(target: Local, tmp_path: Path) -> None:

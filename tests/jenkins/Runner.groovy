@@ -56,6 +56,10 @@ class When extends Section {
 
     void expression(Closure body) { met << (body() as boolean) }
 
+    void triggeredBy(String cause) { met << (variables.CAUSE == cause) }
+
+    void not(Closure body) { met << !read(new When(variables: variables), body).met.every() }
+
     void anyOf(Closure body) { met << read(new When(variables: variables), body).met.any() }
 
 }
@@ -154,6 +158,7 @@ class Pipeline extends Section {
 
     final Object none = null
     Map defaults = [:]
+    String cron
     Stages all
     Limits limits
     Post after = new Post()
@@ -161,6 +166,10 @@ class Pipeline extends Section {
     void agent(Object nobody) { assert nobody == null : 'agents are given by stages' }
 
     void options(Closure body) { limits = read(new Limits(), body) }
+
+    void triggers(Closure body) { read(this, body) }
+
+    void cron(String times) { cron = times }
 
     void parameters(Closure body) { read(this, body) }
 
@@ -198,6 +207,9 @@ class Build {
 
     void run(Pipeline pipeline) {
         assert pipeline.limits.timeout
+        if (pipeline.cron) {
+            note('cron', pipeline.cron)
+        }
         parameters.putAll(pipeline.defaults + scenario.parameters)
         pipeline.all.stages.each { stage(it) }
         finish(pipeline.after)

@@ -38,6 +38,9 @@ MAIN = {"BRANCH_NAME": "main", "BUILD_NUMBER": "8"}
 TAGGED = "flight-delay#production#7"
 TAG = {"BRANCH_NAME": TAGGED, "TAG_NAME": TAGGED, "BUILD_NUMBER": "1"}
 KUBERNETES = {"DEPLOY_TARGET": "kubernetes"}
+TIMER = {**MAIN, "CAUSE": "TimerTrigger"}
+ON = {"MONITOR": True}
+SCORING = {"SCORE_INPUT": "s3://in", "SCORE_OUTPUT": "s3://out"}
 SCENARIOS = {
     "documentation only": Scenario(PULL),
     "stale": Scenario(PULL, STALE),
@@ -71,6 +74,15 @@ SCENARIOS = {
         {**KUBERNETES, "STORE_READER": "reader", "STORE_WRITER": "writer", "SIGNING_KEY": "key"},
         says=PROMOTED,
     ),
+    "timer, off": Scenario(TIMER),
+    "timer": Scenario(TIMER, parameters={**ON, "STORE_READER": "reader", "STORE_WRITER": "writer"}),
+    "timer, retrain": Scenario(TIMER, {"mainline-monitor": 36}, ON),
+    "timer, too little data": Scenario(TIMER, {"mainline-monitor": 37}, ON),
+    "timer, crash": Scenario(TIMER, {"mainline-monitor": 1}, ON),
+    "timer, stopped": Scenario(TIMER, {"mainline-monitor": 75}, ON),
+    "timer, no token": Scenario(TIMER, {"mainline-retrain": 22}, ON),
+    "timer, score": Scenario(TIMER, parameters=SCORING),
+    "timer, other branch": Scenario({**TIMER, "BRANCH_NAME": "topic"}, parameters={**ON, **SCORING}),
     "other branch": Scenario({"BRANCH_NAME": "topic", "BUILD_NUMBER": "8"}),
     "keys": Scenario(
         PULL, STALE, {"STORE_READER": "reader", "STORE_WRITER": "writer", "MLFLOW_CREDENTIALS": "mlflow"}
@@ -88,6 +100,7 @@ REPORT = "mainline report --run-url=https://ci.test/job/7 --mlflow-url="
 COMMENT = "mainline comment --file incoming/reports/report.md --pr=7 --sha=the head"
 TOLD = [REPORT, COMMENT]
 PROMOTE = "mainline promote --json"
+WATCH = ["mainline monitor", "mainline site --out site --mlflow-url="]
 RELEASE = f"mainline release --tag {TAGGED}"
 
 
@@ -136,6 +149,15 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
         ("tag of staging", "SUCCESS", "", []),
         ("main, stale", "FAILURE", "linux", [*QUALITY, "make test-ci", "mainline lock"]),
         ("other branch", "SUCCESS", "", []),
+        ("timer, off", "SUCCESS", "", []),
+        ("timer", "SUCCESS", "linux linux", [*WATCH, "mainline retrain"]),
+        ("timer, retrain", "SUCCESS", "linux linux", [*WATCH, "mainline retrain"]),
+        ("timer, too little data", "SUCCESS", "linux linux", [*WATCH, "mainline retrain"]),
+        ("timer, crash", "FAILURE", "linux", WATCH[:1]),
+        ("timer, stopped", "FAILURE", "linux", WATCH[:1]),
+        ("timer, no token", "FAILURE", "linux linux", [*WATCH, "mainline retrain"]),
+        ("timer, score", "SUCCESS", "linux", ["mainline score --input s3://in --output s3://out"]),
+        ("timer, other branch", "SUCCESS", "", []),
     ],
 )  # fmt: skip
 def test_what_runs_where_and_how_it_ends(
@@ -202,6 +224,22 @@ def test_only_what_tags_gets_the_key_that_signs_and_only_what_deploys_pushes(tol
     }
 
 
+def test_the_timer_is_for_main_alone_and_says_what_the_watch_found(told: dict[str, Told]) -> None:
+    assert told["timer"].of("cron") == ["H 5 * * *"]
+    assert told["timer, other branch"].of("cron") == told["stale"].of("cron") == []
+    assert told["timer, retrain"].description == "retrain"
+    assert told["timer"].description == "quiet"
+
+
+def test_what_looks_may_not_write_and_what_writes_has_the_bots_account(told: dict[str, Told]) -> None:
+    bound = [event for event in told["timer"].of("sh") if event["secrets"]]
+    store = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    assert {event["script"].split()[1]: event["secrets"] for event in bound} == {
+        "monitor": store,
+        "retrain": [*store, "GITHUB_ACTOR", "GITHUB_TOKEN", "GIT_PASSWORD", "GIT_USERNAME"],
+    }
+
+
 def test_a_release_is_approved_first_and_made_by_the_code_of_main(told: dict[str, Told]) -> None:
     events = told["tag"].events
     assert [event["kind"] for event in events[:2]] == ["input", "agent"], "no agent waits for a person"
@@ -241,7 +279,8 @@ def test_nothing_is_left_behind_and_every_record_is_kept(told: dict[str, Told]) 
     for name, build in told.items():
         assert not build.of("left behind"), name
         of_main = [given for given in build.of("checkout") if "the revision" not in given["extensions"]]
-        assert len(build.of("archive")) == len(build.of("agent")) - len(of_main), name
+        if "timer" not in name:
+            assert len(build.of("archive")) == len(build.of("agent")) - len(of_main), name
 
 
 def stopped(older: list[int], newer: int) -> bool:
@@ -316,6 +355,7 @@ def test_the_stand_ins_are_no_more_than_the_verbs() -> None:
         "lock": ["--no-remote"], "run": ["--pull"], "push": ["--branch"], "gate": ["--accept-hold"],
         "report": ["--run-url", "--mlflow-url"],
         "comment": ["--file", "--bundle", "--untrusted", "--pr", "--sha"],
+        "monitor": [], "retrain": [], "site": ["--out", "--mlflow-url"], "score": ["--input", "--output"],
         "promote": ["--json"], "deploy": ["--stage", "--target"], "release": ["--tag", "--target"],
     }  # fmt: skip
     for verb, flags in asked.items():

@@ -9,7 +9,18 @@ import pytest
 
 from tests.jenkins import jenkins
 from tests.jenkins.jenkins import Scenario
-from tests.jenkins.test_jenkinsfile import FORK, KUBERNETES, MAIN, PROMOTED, PULL, STALE, TAG
+from tests.jenkins.test_jenkinsfile import (
+    FORK,
+    KUBERNETES,
+    MAIN,
+    ON,
+    PROMOTED,
+    PULL,
+    SCORING,
+    STALE,
+    TAG,
+    TIMER,
+)
 from tests.workflows.verbs import Event, github_verbs
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("jenkins")]
@@ -20,7 +31,7 @@ BUILDS = {
     "fork": [Scenario(FORK)],
     "push": [Scenario(MAIN, parameters=KUBERNETES, says=PROMOTED)],
     "tag": [Scenario(TAG)],
-    "schedule": [],  # no `triggers`; Runner.groovy does not know the word yet
+    "schedule": [Scenario(TIMER, parameters={**ON, **SCORING})],
 }
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mainline import cli, ledger, objects, releases
+from mainline import cli, ledger, objects, packaged, releases
 from mainline.errors import (
     Answer,
+    ConfigError,
     GitError,
     IntegrityError,
     MainlineError,
@@ -24,6 +25,7 @@ from mainline.review import Gate
 from mainline.tags import Version
 from mainline.verbs.gate import gate
 from mainline.verbs.promote import promote
+from tests import clones
 from tests.clones import git
 from tests.mainline import releasing
 from tests.mainline.releasing import World, options, says, tools
@@ -301,6 +303,65 @@ def test_a_gate_record_of_another_lock_does_not_count(world: World) -> None:
     assert asked[1] == git(world.root, "rev-parse", "HEAD^"), "before production there is the first parent"
 
 
+LOCK = """\
+version = 1
+[[package]]
+name = "work"
+version = "0.1.0"
+source = {{ virtual = "." }}
+[package.dev-dependencies]
+serving = [{{ name = "server" }}, {{ name = "windows-only", marker = "sys_platform == 'win32'" }}]
+training = [{{ name = "torch" }}]
+[[package]]
+name = "server"
+version = "1.0"
+source = {{ registry = "x" }}
+dependencies = [{{ name = "deep" }}]
+[[package]]
+name = "deep"
+version = "{deep}"
+source = {{ registry = "x" }}
+[[package]]
+name = "torch"
+version = "{torch}"
+source = {{ registry = "x" }}
+[[package]]
+name = "windows-only"
+version = "{windows}"
+source = {{ registry = "x" }}
+"""
+
+
+def test_libraries_count_as_the_lock_resolves_them(world: World) -> None:
+    """What the service's libraries need in turn counts; what other groups or systems need does not."""
+
+    def package(**versions: str) -> dict[str, str]:
+        (world.root / "uv.lock").write_text(
+            LOCK.format(**{"deep": "1", "torch": "1", "windows": "1"} | versions)
+        )
+        clones.commit(world.root, str(versions))
+        return dict(packaged.contents(Git(), "HEAD").package)
+
+    first = package()
+    assert {"library server": "1.0", "library deep": "1"}.items() <= first.items()
+    assert package(torch="2", windows="2") == first
+    assert package(deep="2") == first | {"library deep": "2"}
+
+
+def test_manifests_are_part_of_the_package(world: World) -> None:
+    """They are deployed from the version's commit: one that changes must become a version."""
+    before = packaged.contents(Git(), "HEAD").package
+    for name, counts in (("compose/compose.yaml", False), ("kubernetes/README.md", False),
+                         ("kubernetes/base/deployment.yaml", True)):  # fmt: skip
+        path = world.root / "serving/deploy" / name
+        path.parent.mkdir(parents=True)
+        path.write_text("x")
+        clones.commit(world.root, name)
+        assert (packaged.contents(Git(), "HEAD").package != before) is counts, name
+        path.unlink()
+        path.parent.rmdir()
+
+
 def test_the_real_gate_on_a_change_of_the_service_alone(world: World, capsys) -> None:
     promote(options(), tools())
     world.merge("service")
@@ -361,6 +422,90 @@ def test_signing_makes_signed_tags(world: World) -> None:
     with pytest.raises(MainlineError):
         promote(options(), tools())
     assert world.tags() == before == world.tags(world.root)
+
+
+IMAGE = f"registry.example.org/team/flight-delay@sha256:{'1' * 64}"
+PUSHES = (
+    "import json, sys; from pathlib import Path; Path('.mainline/image').write_text(sys.argv[4])\n"
+    f"print(json.dumps({{'image': {IMAGE!r}}}))"
+)
+
+
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [("image", "registry.example.org/x:v1"), ("image", ""), ("image", f"x@sha256:{'1' * 64}\n"),
+     ("mlflow_run", "no run"), ("mlflow_run", ""), ("mlflow_run", "a" * 65)],
+)  # fmt: skip
+def test_a_malformed_image_or_run_is_told_before_anything_is_done(flag: str, text: str, world: World) -> None:
+    with pytest.raises(ConfigError, match=f"--{flag.replace('_', '-')} is "):
+        promote(options(**{flag: text}), tools(before=lambda step: pytest.fail(step)))
+
+
+def test_a_registry_gets_an_image_of_the_bento_and_the_record_its_digest(world: World, monkeypatch) -> None:
+    monkeypatch.setenv("MAINLINE_IMAGE_REGISTRY", "registry.example.org/team")
+    mine = tools(image=(sys.executable, "-c", PUSHES))
+    assert promote(options(), mine) == 0
+    assert (world.root / ".mainline/image").read_text() == "registry.example.org/team/flight-delay:v1.0.0"
+    assert releases.parse(world.book().versions()[ONE].message).image == IMAGE
+    assert promote(options(image=IMAGE), mine) == 0, "it has this one"
+
+
+@pytest.mark.parametrize("said", ["{'image': 'evil@sha256:' + '1' * 64}", "{'image': None}", "{}"])
+def test_an_image_of_another_name_or_without_a_digest_is_refused(
+    said: str, world: World, monkeypatch
+) -> None:
+    monkeypatch.setenv("MAINLINE_IMAGE_REGISTRY", "registry.example.org/team")
+    with pytest.raises(IntegrityError, match="the image is said to be"):
+        promote(options(), tools(image=(sys.executable, "-c", f"import json; print(json.dumps({said}))")))
+    assert world.tags() == {}
+
+
+def test_a_registry_that_cannot_be_one_is_told_at_the_start(world: World, monkeypatch) -> None:
+    monkeypatch.setenv("MAINLINE_IMAGE_REGISTRY", "https://registry.example.org")
+    with pytest.raises(ConfigError, match=r"MAINLINE_IMAGE_REGISTRY: release\.registry"):
+        promote(options(), tools(before=lambda step: pytest.fail(step)))
+
+
+def test_an_image_for_a_version_that_is_made_is_refused_not_ignored(
+    world: World, monkeypatch, capsys
+) -> None:
+    promote(options(), tools())
+    before = world.tags()
+    with pytest.raises(ConfigError, match=r"v1\.0\.0 is made, without an image"):
+        promote(options(image=IMAGE), tools())
+    monkeypatch.setenv("MAINLINE_IMAGE_REGISTRY", "registry.example.org/team")
+    assert promote(options(), tools(image=("false",))) == 0
+    assert "v1.0.0 has no image, and gets none" in capsys.readouterr().err
+    assert world.tags() == before
+
+
+def test_main_is_what_origin_calls_its_default_branch(world: World, capsys) -> None:
+    git(world.origin, "branch", "--move", "main", "trunk")
+    git(world.origin, "symbolic-ref", "HEAD", "refs/heads/trunk")
+    assert promote(options(), tools()) == 0
+    assert said(capsys)["version"] == "v1.0.0"
+    assert cli.main(["status", "--json"]) == 0
+    assert not capsys.readouterr().err
+
+
+def test_in_ci_signers_and_key_come_from_the_environment(world: World, monkeypatch) -> None:
+    key = world.root.parent / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    public = key.with_suffix(".pub").read_text()
+    monkeypatch.setenv(ledger.ALLOWED, f"ci@example.org {public}")
+    with pytest.raises(GitError, match="could not be made"):
+        promote(options(), tools())
+    monkeypatch.setenv(ledger.KEY, key.read_text())
+    assert promote(options(), tools()) == 0
+    tag = world.book().versions()[ONE]
+    assert "BEGIN SSH SIGNATURE" in tag.message
+    ledger.check_signature(Git(), tag)
+    monkeypatch.setenv(ledger.ALLOWED, f"ci@example.org {public.split()[0]} {'A' * 68}")
+    with pytest.raises(IntegrityError, match="not signed by an allowed signer"):
+        ledger.check_signature(Git(), tag)
+    monkeypatch.setenv(ledger.ALLOWED, "\n")
+    ledger.check_signature(Git(), tag)
+    assert not git(world.root, "config", "--local", "--list").count("signing"), "nothing is left behind"
 
 
 def test_a_record_that_lies_is_not_taken_for_a_version(world: World, capsys) -> None:

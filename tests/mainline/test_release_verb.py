@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from mainline.errors import (
 from mainline.git import Git
 from mainline.promotion import Assignment, Tag, Turn, standing
 from mainline.tags import Version
+from mainline.verbs import tagging
 from mainline.verbs.promote import promote
 from mainline.verbs.release import Tools, release, rollback
 from tests.clones import git
@@ -137,6 +140,50 @@ def test_lightweight_copied_and_foreign_tags_are_refused(world: World) -> None:
     assert production(world) == []
 
 
+def test_a_stray_tag_beside_a_version_takes_nothing_away(world: World) -> None:
+    """Annotated, at the commit of v1.1.0, above it: without a record of its own it is no version."""
+    release(asked("v1.1.0"), QUIET)
+    head, record = git(world.root, "rev-parse", "two"), world.book().versions()[TWO]
+    tag(world, "flight-delay@v1.9.0", head)
+    tag(world, "flight-delay@v1.9.1", head, record.message)
+    tag(world, "flight-delay#staging#3", head, "by hand: it names no version\n")
+    assert str(world.book().current("staging").version) == "v1.1.0"
+    assert production(world) == ["v1.1.0"]
+    assert release(asked("v1.1.0"), QUIET) == 0
+    assert production(world) == ["v1.1.0"], "it is there already"
+
+
+def test_a_version_tag_that_was_moved_is_refused(world: World, capsys) -> None:
+    """Another object at the same commit, whose record is its own: only the stage's tag knows better."""
+    old = world.book().versions()[TWO]
+    record = releases.parse(old.message)
+    moved = releases.write(record.model_copy(update={"mlflow_run": "another"}), "words")
+    sha = ledger.make(Git(), old.name, record.commit, moved)
+    git(world.root, "push", "--quiet", "--force", "origin", f"{sha}:refs/tags/{old.name}")
+    with pytest.raises(IntegrityError, match="stage tags"):
+        release(asked("v1.1.0"), QUIET)
+    assert cli.main(["verify", "v1.1.0"]) == IntegrityError.exit_code
+    assert "flight-delay#staging#2 was made for another tag object" in capsys.readouterr().out
+    git(world.root, "push", "--quiet", "--force", "origin", f"{old.target}:refs/tags/{old.name}")
+    assert release(asked("v1.1.0"), QUIET) == 0
+
+
+def test_a_stage_tag_of_before_that_names_no_object_still_counts(world: World, capsys) -> None:
+    git(world.root, "push", "--quiet", "origin", "--delete", "flight-delay#staging#2")
+    tag(
+        world,
+        "flight-delay#staging#3",
+        git(world.root, "rev-parse", "two"),
+        "flight-delay v1.1.0 to staging\n",
+    )
+    assert cli.main(["verify", "v1.1.0"]) == 0
+    assert "no stage tag names its object" in capsys.readouterr().out
+    assert release(asked("v1.1.0"), QUIET) == 0
+    assert "warning: no stage tag names the object" in capsys.readouterr().err
+    assert release(asked("v1.1.0"), QUIET) == 0
+    assert "warning" not in capsys.readouterr().err, "the production tag names it"
+
+
 def test_a_version_that_is_not_on_main_or_never_was_staged_is_refused(world: World) -> None:
     book = world.book()
     one = releases.parse(book.versions()[ONE].message)
@@ -249,6 +296,19 @@ def test_after_its_tag_a_rollback_is_finished_by_naming_the_version(world: World
     again = Recording()
     assert release(asked("v1.0.0", target="local"), dataclasses.replace(QUIET, target=lambda _: again)) == 0
     assert again.took == ["v1.0.0"] and production(world) == ["v1.0.0", "v1.1.0", "v1.0.0"]
+
+
+def test_a_view_that_does_not_answer_holds_nobody_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A server that takes the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        tagging.view(2)
+        assert time.monotonic() - started < 10
+    assert "took longer than 2 s; the view will catch up: mainline registry sync" in capfd.readouterr().err
+    assert tagging.VIEW_SECONDS <= 20
 
 
 def test_the_loser_of_a_release_race_leaves_no_tag(world: World) -> None:

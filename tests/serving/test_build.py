@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from mainline import packaged
+from mainline import archives, packaged
 from mainline.errors import ConfigError, IntegrityError
 from serving import build, run, signature, staging
+from serving.process import running
 from tests.imports import ROOT
+from tests.mainline.test_signing import make_key
 
 SLOW = [pytest.mark.slow, pytest.mark.xdist_group("serving")]
 
@@ -90,7 +93,7 @@ def test_a_key_asks_for_a_signature(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spoil", ["changed", "extra", "pickle"])
 def test_a_spoilt_bento_does_not_start(bento: Path, tmp_path: Path, spoil: str) -> None:
     with tarfile.open(bento) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archives.extract(archive, tmp_path)
     models = tmp_path / "src/models"
     match spoil:
         case "changed":
@@ -105,6 +108,47 @@ def test_a_spoilt_bento_does_not_start(bento: Path, tmp_path: Path, spoil: str) 
     )  # fmt: skip
     assert done.returncode == IntegrityError.exit_code, done.stderr
     assert "does not hold the model" in done.stderr and "Traceback" not in done.stderr
+
+
+def respond(bento: Path, key: Path) -> subprocess.CompletedProcess[str]:
+    """The service's refusal to start, with SERVING_KEY."""
+    return subprocess.run(
+        [sys.executable, "-m", "serving.run", "--bento", str(bento), "--port", "0"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, env={**os.environ, "SERVING_KEY": str(key)},
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("serving")
+def test_a_signed_model_is_served_and_one_that_was_exchanged_is_not(
+    bento: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exchanged with a manifest that fits: only the signature can tell."""
+    private, public = make_key(tmp_path, "signing")
+    _, other = make_key(tmp_path, "other")
+    monkeypatch.setenv("MAINLINE_SIGNING_KEY", str(private))
+    signed = Path(build.build(ROOT, "v0.0.2", tmp_path)["path"])
+    with running("--bento", str(signed), extra={"SERVING_KEY": str(public), "SERVING_LOG": "off"}) as service:
+        assert service.ask("GET", "/readyz")[0] == 200
+    wrong = respond(signed, other)
+    assert wrong.returncode == IntegrityError.exit_code and "not what was signed" in wrong.stderr
+    bare = respond(bento, public)
+    assert bare.returncode == IntegrityError.exit_code and "the model is not signed" in bare.stderr
+
+    with tarfile.open(signed) as archive:
+        archives.extract(archive, tmp_path / "spoilt")
+        assert "model-signing==" in (tmp_path / "spoilt/env/python/requirements.txt").read_text()
+    models = tmp_path / "spoilt/src/models"
+    (models / "MODEL_CARD.md").write_text("# a better model")
+    manifest = json.loads((models / "manifest.json").read_text())
+    digest = hashlib.sha256((models / "MODEL_CARD.md").read_bytes()).hexdigest()
+    manifest["files"]["MODEL_CARD.md"] = digest
+    (models / "manifest.json").write_text(json.dumps(manifest))
+    exchanged = respond(tmp_path / "spoilt", public)
+    assert exchanged.returncode == IntegrityError.exit_code, exchanged.stderr
+    assert "models is not what was signed" in exchanged.stderr and "Traceback" not in exchanged.stderr
+    with running("--bento", str(tmp_path / "spoilt"), extra={"SERVING_LOG": "off"}) as service:
+        assert service.ask("GET", "/readyz")[0] == 200, "without a key nobody can tell"
 
 
 @pytest.mark.slow

@@ -26,5 +26,7 @@ def test_a_tag_releases_and_builds_nothing() -> None:
     assert github_verbs("tag") == ["mainline release"]
 
 
-def test_nothing_else_starts_anything_yet() -> None:
-    assert github_verbs("schedule") == []
+def test_the_clock_starts_the_watch_the_bot_and_the_scoring() -> None:
+    assert github_verbs("schedule") == [
+        "mainline monitor", "mainline site", "mainline retrain", "mainline score",
+    ]  # fmt: skip

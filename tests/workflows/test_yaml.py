@@ -27,8 +27,13 @@ OURS = "github.event.pull_request.head.repo.full_name == github.repository"
 PREPARATION = {"uv sync", "dvc remote", "echo ::notice", "cml runner", "echo answer=$answer"}
 PROMOTE = verbs.load(GITHUB / "workflows/promote.yml")
 RELEASE = verbs.load(GITHUB / "workflows/release.yml")
-SECRET_JOBS = {"lock", "data", "provision", "train", "gate", "promote", "deploy", "release"}
-TRUSTED = ("promote", "release")  # workflows that no pull request starts
+MONITOR = verbs.load(GITHUB / "workflows/monitor.yml")
+SCORE = verbs.load(GITHUB / "workflows/score.yml")
+SECRET_JOBS = {
+    "lock", "data", "provision", "train", "gate", "promote", "deploy", "release", "watch", "retrain", "score",
+}  # fmt: skip
+TRUSTED = ("promote", "release", "monitor", "score")  # workflows that no pull request starts
+KEPT = (".mainline/review", ".mainline/stages", "reports/", "site")
 EVERY_JOB = [pytest.param(path, job, id=f"{path.stem}-{name}") for path, name, job in verbs.jobs()]
 
 
@@ -90,6 +95,7 @@ def test_only_these_jobs_may_write() -> None:
         "train": ["contents"],
         "comment": ["pull-requests"],
         **{name: ["contents", "id-token"] for name in ("promote", "deploy", "release")},
+        "pages": ["pages", "id-token"],
     }
 
 
@@ -210,6 +216,24 @@ def test_a_promotion_and_a_release_come_from_main_or_a_tag_one_after_the_other()
     assert action["runs"]["steps"][0]["with"]["enable-cache"] == "${{ inputs.cache }}"
 
 
+def test_the_watch_is_started_by_the_clock_or_a_person_and_by_nothing_that_the_bot_does() -> None:
+    for workflow in (MONITOR, SCORE):
+        assert set(workflow["on"]) == {"schedule", "workflow_dispatch"}
+        assert workflow["concurrency"]["cancel-in-progress"] is False
+    first = MONITOR["jobs"]["watch"]
+    assert "vars.MONITOR == 'on'" in first["if"], "forks stay quiet"
+    assert "vars.SCORE_OUTPUT != ''" in SCORE["jobs"]["score"]["if"]
+    assert set(MONITOR["jobs"]) - {"watch"} == {
+        name for name, job in MONITOR["jobs"].items() if job.get("needs") == ["watch"]
+    }
+
+
+def test_what_looks_at_production_may_write_nothing() -> None:
+    assert MONITOR["jobs"]["watch"]["permissions"] == {"contents": "read"}
+    assert MONITOR["jobs"]["retrain"]["permissions"] == {}, "the App writes, so that checks start"
+    assert "APP_PRIVATE_KEY" not in str(MONITOR["jobs"]["watch"])
+
+
 def test_a_release_runs_the_code_of_main_and_takes_the_tag_as_a_value() -> None:
     (job,) = RELEASE["jobs"].values()
     assert job["steps"][0]["with"]["ref"] == "${{ github.event.repository.default_branch }}"
@@ -264,5 +288,6 @@ def test_artifacts_are_records_and_are_kept_for_days() -> None:
     for _, _, job in verbs.jobs():
         for step in job["steps"]:
             if "upload-artifact" in step.get("uses", ""):
-                assert step["with"]["path"].startswith((".mainline/review", ".mainline/stages", "reports/"))
-                assert step["with"]["retention-days"] <= 14
+                paths = str(step["with"]["path"]).split()
+                assert all(path.startswith(KEPT) for path in paths), paths
+                assert step["with"]["retention-days"] <= 30

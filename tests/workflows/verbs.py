@@ -23,7 +23,7 @@ REACHED: dict[Event, dict[str, set[str]]] = {
     "fork": {"ci.yml": {"quality", "lock", "data", "gate", "report", "required"}, "comment.yml": {"comment"}},
     "push": {"ci.yml": {"quality", "lock", "required"}, "promote.yml": {"promote", "deploy"}},
     "tag": {"release.yml": {"release"}},
-    "schedule": {},
+    "schedule": {"monitor.yml": {"watch", "retrain"}, "score.yml": {"score"}},
 }  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def github_verbs(event: Event) -> list[str]:
     """The verbs for an event in the order of the files: what jobs call that the event can reach.
 
     `pull_request` and `fork`: of our own branch and of a fork's. `push`: to main. `tag`: of production.
-    `schedule` starts nothing yet. Preparation (uv, the DVC remote) and what GitHub alone needs (`answers`,
+    Preparation (uv, the DVC remote) and what GitHub alone needs (`answers`,
     `required`) are left out.
     """
     found = []

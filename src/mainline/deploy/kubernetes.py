@@ -1,7 +1,7 @@
 """The Kubernetes target: a branch per stage that holds a whole kustomization, which Argo CD or Flux applies.
 
-We talk to no cluster. The branch's files are those of `serving/deploy/kubernetes` at HEAD, and above them one
-`kustomization.yaml` with the stage's overlay and the image's digest from the release record.
+We talk to no cluster. The branch holds the files of `serving/deploy/kubernetes` at the release's commit, and
+above them one `kustomization.yaml` with the stage's overlay and the image's digest from the release record.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from mainline import archives
 from mainline.deploy.interface import Deployed, Stage
 from mainline.errors import ConfigError, DeployError, GitError, SupersededError
 from mainline.git import BOT, BOT_ADDRESS, ORIGIN, Git
@@ -44,10 +45,14 @@ class Kubernetes:
         return f"deploy/{self.stage}"
 
     def plan(self, record: Release) -> list[str]:
-        """What `deploy` would do. Raises ConfigError for a record without an image's digest."""
+        """What `deploy` would do.
+
+        Raises ConfigError for a record without an image's digest, and for a commit without these manifests.
+        """
         name, digest = image(record)
+        self._check(Git(self.root), record)
         return [
-            f"render {SOURCE}/overlays/{self.stage} with {name}@{digest}",
+            f"render {SOURCE}/overlays/{self.stage} of {record.commit[:9]} with {name}@{digest}",
             f"commit it to {self.branch} and push, unless the branch holds just that",
             "Argo CD or Flux applies the branch",
         ]
@@ -62,7 +67,8 @@ class Kubernetes:
         tip, _ = git.remote_tip(self.branch)
         if tip is not None:
             git("fetch", "--quiet", "--no-tags", ORIGIN, f"refs/heads/{self.branch}")
-        tree = self._tree(git, top)
+        self._check(git, record)
+        tree = self._tree(git, record.commit, top)
         changed = tip is None or git.tree(tip) != tree
         if changed:
             self._push(git, tree, tip, record)
@@ -86,15 +92,24 @@ class Kubernetes:
     def _deployed(self, release: str, commit: str, digest: str, *, changed: bool = False) -> Deployed:
         return Deployed("kubernetes", self.stage, release, commit, digest, self.branch, changed)
 
-    def _tree(self, git: Git, top: str) -> str:
+    def _check(self, git: Git, record: Release) -> None:
+        """Raises ConfigError when the release's commit has no overlay of this stage."""
+        path = f"{SOURCE}/overlays/{self.stage}/{FILE}"
+        try:
+            git("cat-file", "-e", f"{record.commit}:{path}")
+        except GitError:
+            raise ConfigError(
+                f"commit {record.commit[:9]} of {record.release} has no {path}",
+                remedy="is this clone whole (git fetch --unshallow)? else release a version that has it",
+            ) from None
+
+    def _tree(self, git: Git, commit: str, top: str) -> str:
         """The tree of the branch, made in a work tree of its own: HEAD and the index stay as they are."""
         with _work_tree(git) as place:
             archive = place.with_suffix(".tar")
-            git("archive", f"--output={archive}", f"HEAD:{SOURCE}")
+            git("archive", f"--output={archive}", f"{commit}:{SOURCE}")
             with tarfile.open(archive) as packed:
-                packed.extractall(place, filter="data")
-            if not (place / "overlays" / self.stage / FILE).is_file():
-                raise ConfigError(f"HEAD has no {SOURCE}/overlays/{self.stage}/{FILE}")
+                archives.extract(packed, place)
             (place / FILE).write_text(top)
             own = Git(place)
             own("add", "--all", "--force")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mainline.deploy import probes, processes, state, supervisor
+from mainline import archives
+from mainline.deploy import probes, processes, state, supervisor, surroundings
 from mainline.deploy.interface import Deployed, Stage
 from mainline.deploy.interruption import interruptible, undisturbed
 from mainline.deploy.state import Service, State
@@ -23,10 +25,11 @@ from mainline.errors import ConfigError, DeployError, IntegrityError
 from mainline.releases import Release
 
 COMMAND = (
-    sys.executable, "-m", "serving.run", "--bento", "{bento}", "--sha256", "{sha256}", "--port", "{port}",
+    "{python}", "-m", "serving.run", "--bento", "{bento}", "--sha256", "{sha256}", "--port", "{port}",
 )  # fmt: skip
 BEAT = 0.25  # seconds between two checks while a service proves itself
 LOGS = 10  # of services, that are kept
+CODE = "src"  # of a Bento: the folder of its code
 MISSES = 2  # checks in a row that a service may not fail
 
 
@@ -43,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """The services of one stage, behind `host`:`port`. `command` has {bento}, {sha256} and {port}."""
+    """The services of one stage, behind `host`:`port`. `command`: {python}, {bento}, {sha256}, {port}."""
 
     folder: Path
     stage: Stage
@@ -59,6 +62,7 @@ class Local:
         Raises ConfigError for what it would refuse: a release asks before it pushes its tag.
         """
         processes.check_machine()
+        surroundings.python()
         now = self._read() or State(stage=self.stage, host=self.host, port=self.port)
         self._check_address(now)
         if not any(state.held(self.folder / name) for name in ("front.lock", "supervisor.lock")):
@@ -196,6 +200,7 @@ class Local:
                     remedy="nothing was deployed; `mainline verify` looks at every file",
                 )
         partial.replace(place)
+        _unpack(place)
         return place
 
     def _keep(self, now: State) -> None:
@@ -216,7 +221,13 @@ class Local:
         """The new service, started and checked, beside the old one. Raises DeployError."""
         port = probes.free_port()
         log = self.folder / "logs" / f"{record.release}-{port}.log"
-        values = {"bento": str(bento), "sha256": record.artifacts["bento"].sha256, "port": str(port)}
+        values = {
+            "python": surroundings.python(), "bento": str(bento),
+            "sha256": record.artifacts["bento"].sha256, "port": str(port),
+        }  # fmt: skip
+        # Of the deployment, not the checkout, which CI wipes: the service is started again from here.
+        own = bento.with_name(CODE)
+        cwd = own if own.is_dir() else bento.parent
         command = [part.format_map(values) for part in self.command]
         begun = now
 
@@ -224,15 +235,15 @@ class Local:
             nonlocal begun
             service = Service(
                 release=record.release, commit=record.commit, digest=record.artifacts["bento"].sha256,
-                model_sha256=record.model_sha256, port=port, command=command, cwd=str(Path.cwd()),
+                model_sha256=record.model_sha256, port=port, command=command, cwd=str(cwd),
                 log=str(log.resolve()), process=process,
             )  # fmt: skip
             begun = self._write(now, candidate=service)
 
         self.say(f"starting {record.release} on port {port}")
         try:
-            around = supervisor.surroundings(self.folder)
-            processes.spawn(command, cwd=Path.cwd(), log=log, note=note, environment=around)
+            around = surroundings.service(self.folder)
+            processes.spawn(command, cwd=cwd, log=log, note=note, environment=around)
             assert begun.candidate is not None  # noqa: S101 - note put it there
             self._gate(begun.candidate, record)
         except BaseException:
@@ -351,6 +362,20 @@ class Local:
     def _deployed(self, service: Service, *, changed: bool = False) -> Deployed:
         place = f"http://{self.host}:{self.port}"
         return Deployed("local", self.stage, service.release, service.commit, service.digest, place, changed)
+
+
+def _unpack(bento: Path) -> None:
+    """The Bento's own code beside it, which starts it: the archive's digest was checked."""
+    if not tarfile.is_tarfile(bento):
+        return  # the service refuses it by itself
+    partial, code = bento.with_name(".code"), bento.with_name(CODE)
+    shutil.rmtree(partial, ignore_errors=True)
+    with tarfile.open(bento) as archive:
+        inside = [one for one in archive if one.name.removeprefix("./").startswith(f"{CODE}/")]
+        archives.extract(archive, partial, inside)
+    shutil.rmtree(code, ignore_errors=True)
+    if inside:
+        (partial / CODE).rename(code)
 
 
 def _same(service: Service, record: Release) -> bool:

@@ -43,12 +43,15 @@ def spawn(
     note: Callable[[Process], None],
     environment: Mapping[str, str] | None = None,
 ) -> Process:
-    """Start the command in a session of its own, after `note` has written down which process it is."""
+    """Start the command in a session of its own, after `note` has written down which process it is.
+
+    `environment`: all that it gets; without it, ours.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
             ["/bin/sh", "-c", GATE, "sh", *command],
-            cwd=cwd, env={**os.environ, **(environment or {})}, stdin=subprocess.PIPE,
+            cwd=cwd, env=environment, stdin=subprocess.PIPE,
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     assert child.stdin is not None  # noqa: S101 - it is a pipe

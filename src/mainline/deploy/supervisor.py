@@ -11,12 +11,11 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from mainline.deploy import processes, state
+from mainline.deploy import processes, state, surroundings
 from mainline.errors import ConfigError, MainlineError
 
 TICK = 0.2  # seconds
@@ -45,15 +44,15 @@ def start(folder: Path, listening: socket.socket) -> None:
 
 
 def _launch(module: str, folder: Path, listening: socket.socket) -> subprocess.Popen[bytes]:
-    number = listening.fileno()
+    number, folder = listening.fileno(), folder.resolve()
     name = module.rpartition(".")[2]
     log = folder / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", module, str(folder), "--fd", str(number)],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            pass_fds=(number,), start_new_session=True,
+            [surroundings.python(), "-P", "-m", module, str(folder), "--fd", str(number)],
+            cwd=folder, env=surroundings.environment(), stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, pass_fds=(number,), start_new_session=True,
         )  # fmt: skip
 
 
@@ -100,16 +99,6 @@ class Supervisor:
                 restart(self.folder, now)
 
 
-def surroundings(folder: Path) -> dict[str, str]:
-    """Where the service writes its predictions: beside the deployment, not in a checkout that CI wipes.
-
-    What whoever deploys has set comes first.
-    """
-    if "SERVING_LOG_PATH" in os.environ:
-        return {}
-    return {"SERVING_LOG_PATH": str((folder / "predictions").resolve())}
-
-
 def restart(folder: Path, now: state.State) -> state.State:
     """The active service once more, on its port, by the command that the state holds; the lock is held."""
     active = now.active
@@ -125,7 +114,7 @@ def restart(folder: Path, now: state.State) -> state.State:
         cwd=Path(active.cwd),
         log=Path(active.log),
         note=noted,
-        environment=surroundings(folder),
+        environment=surroundings.service(folder),
     )
     return state.State.read(folder / state.State.location)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 import tempfile
 from pathlib import Path
 
-from mainline import deploying, ledger, policy, verification
-from mainline.errors import ConfigError
+from mainline import deploying, ledger, policy, promotion, verification
+from mainline.errors import ConfigError, RecordError, SupersededError
 from mainline.git import Git
+from mainline.promotion import Book
 from mainline.releases import Release
+from mainline.tags import Version
 from mainline.verbs import parsing
 
 
@@ -33,10 +36,13 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
     verb.add_argument("--target", choices=deploying.NAMES, default="local")
     verb.add_argument("--stage", choices=deploying.STAGES, required=True)
     verb.add_argument("--dry-run", action="store_true", help="say what would be done; change nothing")
+    verb.add_argument("--force", action="store_true", help="also a version that the stage does not have")
     verb.add_argument("--status", action="store_true", help="what is served; change nothing")
     verb.add_argument("--stop", action="store_true", help="stop what is served (local)")
-    verb.add_argument("--port", type=int, help="local: where to serve (staging 3001, production 3000)")
-    verb.add_argument("--host", default="127.0.0.1", help="local: the address to serve on (%(default)s)")
+    verb.add_argument(
+        "--port", type=int, help="local: where to serve (as before; staging 3001, production 3000)"
+    )
+    verb.add_argument("--host", help="local: the address to serve on (as before; 127.0.0.1)")
     verb.add_argument(
         "--bake", type=float, default=10.0, metavar="SECONDS", help="local: how long to watch (%(default)s)"
     )
@@ -51,7 +57,7 @@ def deploy(options: argparse.Namespace) -> int:
         return _stop(options)
     if options.status:
         return _status(options)
-    record = _record(options.version)
+    record = _record(options)
     target = _target(options)
     if options.dry_run:
         _say(options, {"plan": target.plan(record)}, "\n".join(target.plan(record)))
@@ -78,17 +84,36 @@ def _local(options: argparse.Namespace) -> deploying.Local:
     return deploying.local(options.stage, port=options.port, host=options.host, limits=limits)
 
 
-def _record(version: str) -> Release:
-    """The record in the version's tag on origin; a tag that is only here counts for nothing.
+def _record(options: argparse.Namespace) -> Release:
+    """The record in the version's tag on origin, all of it checked; one that is only here counts for nothing.
 
-    Raises GitError, RecordError.
+    Raises GitError, RecordError, IntegrityError, StorageError, SupersededError.
     """
     git = Git()
     book = ledger.refresh(git, policy.release().model)
-    found, tag = book.find(version)
-    record = verification.record(book, found, tag)
-    ledger.check_signature(git, tag)
+    version, tag = book.find(options.version)
+    record = verification.require(git, book, version, tag)
+    try:
+        _given(book, version, options.stage)
+    except (RecordError, SupersededError) as error:
+        if not options.force:
+            raise
+        print(f"warning: {error.what}; --force", file=sys.stderr)
     return record
+
+
+def _given(book: Book, version: Version, stage: str) -> None:
+    """Raises unless the stage has this version: SupersededError when it had it, RecordError otherwise."""
+    now = book.current(stage)
+    if now is not None and now.version == version:
+        return
+    has = f"it has {now.version or 'a commit without a version'} ({now.assignment})" if now else "it has none"
+    if promotion.was_in(book, stage, version):
+        raise SupersededError(
+            f"{version} is no longer what {stage} has: {has}", remedy="that one's run deploys; else --force"
+        )
+    verb = "mainline promote" if stage == promotion.STAGING else f"mainline release {version}"
+    raise RecordError(f"{version} is not what {stage} has: {has}", remedy=f"{verb}; or --force, to try it")
 
 
 def _status(options: argparse.Namespace) -> int:

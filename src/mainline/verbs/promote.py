@@ -35,10 +35,9 @@ from mainline.git import ORIGIN, Git
 from mainline.promotion import STAGING, Book
 from mainline.releases import Artifact, Release
 from mainline.upcoming import following
-from mainline.verbs import gate, judging, lock, parsing, tagging
+from mainline.verbs import gate, imaging, judging, lock, parsing, tagging
 
 FOLDER = Path(".mainline/release")
-MAIN = "main"
 TRIES = 5
 
 
@@ -48,6 +47,7 @@ class Tools:
 
     build: Sequence[str] = (sys.executable, "-m", "serving.build")
     check: Sequence[str] = (sys.executable, "-m", "serving.check")
+    image: Sequence[str] = (sys.executable, "-m", "serving.image")
     judge: judging.Judge = gate.gate
     attach: Callable[[Built, Path], dict[str, Path]] = attachments.make
     view: Callable[[], None] = tagging.view
@@ -82,11 +82,16 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
     verb.add_argument("--dry-run", action="store_true", help="say what would be done; change nothing")
     verb.add_argument("--allow-branch", metavar="NAME", help="instead of main, for trying")
     verb.add_argument("--mlflow-run", metavar="ID", help="of the training, for the record")
-    verb.add_argument("--image", metavar="NAME@sha256:…", help="a container image of this package")
+    verb.add_argument(
+        "--image",
+        metavar="NAME@sha256:…",
+        help="one made elsewhere of this commit; without it one is made where a registry is set",
+    )
 
 
 def promote(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
     """Promote HEAD. Returns the lock's or the gate's answer when that is no. Raises MainlineError."""
+    imaging.check(options)
     place = _place(options)
     tools.before("lock")
     found, _ = lock.check()
@@ -106,6 +111,8 @@ def _promote(options: argparse.Namespace, place: Place, tools: Tools) -> int:
         if book.main != place.head:
             raise _superseded(place)
         step = following(place.git, book, place.head)
+        if step.kind == "same":
+            imaging.made(options, book, step)
         if options.dry_run:
             return _say(options, book, step, new=False, words=f"would be {step.version}: {step.reason}")
         if step.kind == "same":
@@ -133,7 +140,8 @@ def _place(options: argparse.Namespace) -> Place:
         )
     if options.allow_branch is not None:
         git.check_branch(options.allow_branch)
-    return Place(git, policy.release().model, options.allow_branch or MAIN, git("rev-parse", "HEAD"))
+    branch = options.allow_branch or champion.main_name(git)
+    return Place(git, policy.release().model, branch, git("rev-parse", "HEAD"))
 
 
 def _superseded(place: Place) -> SupersededError:
@@ -161,7 +169,7 @@ def _record(
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{step.version}-", dir=FOLDER))
     try:
-        artifacts = _artifacts(place, step, candidate, data, folder, tools)
+        artifacts, image = _artifacts(options, place, step, candidate, data, folder, tools)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     assert candidate.manifest is not None and candidate.metrics is not None  # noqa: S101  # `here` refuses it
@@ -175,7 +183,7 @@ def _record(
         model_md5=candidate.model_md5,
         model_sha256=candidate.manifest.files["model.onnx"],
         artifacts=artifacts,
-        image=options.image,
+        image=image,
         figures={name: figure.value for name, figure in figures.items() if figure},
         gate=judging.verdict(judged),
         mlflow_run=options.mlflow_run,
@@ -183,16 +191,26 @@ def _record(
 
 
 def _artifacts(
-    place: Place, step: semantic.Next, model: Exported, data: dict[str, str], folder: Path, tools: Tools
-) -> dict[str, Artifact]:
-    """Build once, test, describe, sign, store on the remote, proven."""
+    options: argparse.Namespace,
+    place: Place,
+    step: semantic.Next,
+    model: Exported,
+    data: dict[str, str],
+    folder: Path,
+    tools: Tools,
+) -> tuple[dict[str, Artifact], str | None]:
+    """Build once, test, describe, sign, store on the remote, proven; and the image, if there is one."""
     assert model.manifest is not None and model.metrics is not None  # noqa: S101
     tools.before("build")
     bento = packaged.build(tools.build, str(step.version), folder / "bento")
     tools.before("check")
     packaged.check(tools.check, bento)
-    tools.before("attach")
     version = str(step.version)
+    image = options.image
+    if image is None and (registry := policy.registry()):
+        tools.before("image")
+        image = packaged.image(tools.image, bento, f"{registry}/{place.model}:{version}")
+    tools.before("attach")
     built = Built(place.model, version, place.head, bento, model.manifest, model.metrics, data)
     files = {"bento": bento, **tools.attach(built, folder)}
     tools.before("put")
@@ -200,7 +218,7 @@ def _artifacts(
     return {
         name: Artifact(name=files[name].name, md5=one.md5, sha256=one.sha256, bytes=one.bytes)
         for name, one in stored.items()
-    }
+    }, image
 
 
 def _tag(place: Place, book: Book, step: semantic.Next, record: Release, tools: Tools) -> Book | None:
@@ -209,14 +227,11 @@ def _tag(place: Place, book: Book, step: semantic.Next, record: Release, tools: 
     version, assignment = step.version.tag(place.model), book.following(STAGING)
     message = releases.write(record, f"{place.model} {step.version}: {step.reason}")
     releases.parse(message, name=version)  # what cannot be read back is never published
-    made = {
-        version: ledger.make(place.git, version, place.head, message),
-        str(assignment): ledger.make(
-            place.git, str(assignment), place.head, promotion.words(book, step.version, STAGING)
-        ),
-    }
+    target = ledger.make(place.git, version, place.head, message)
+    words = promotion.words(book, step.version, STAGING, target)
+    staged = ledger.make(place.git, str(assignment), place.head, words)
     tools.before("push")
-    return tagging.pushed(place.git, book, place.branch, made)
+    return tagging.pushed(place.git, book, place.branch, {version: target, str(assignment): staged})
 
 
 def _stage(place: Place, book: Book, step: semantic.Next, tools: Tools) -> Book | None:
@@ -230,7 +245,7 @@ def _stage(place: Place, book: Book, step: semantic.Next, tools: Tools) -> Book 
     assignment = str(book.following(STAGING))
     tools.before("push")
     reason = f"{place.branch} is at {place.head[:9]}, {step.reason}"
-    message = promotion.words(book, step.version, STAGING, reason)
+    message = promotion.words(book, step.version, STAGING, tag.target, reason)
     return tagging.pushed(
         place.git,
         book,

@@ -137,6 +137,8 @@ def _plan(git: Git, book: Book, text: str) -> Plan:
             f"{version} never was in staging, so nothing verified it",
             remedy="mainline promote, on the commit where it is main's newest",
         )
+    if not book.naming(version):
+        print(f"warning: no stage tag names the object of {tag.name}: was it moved?", file=sys.stderr)
     now = book.current(PRODUCTION)
     current = now.version if now else None
     return Plan(version, record, current, None if current == version else book.following(PRODUCTION))
@@ -170,7 +172,8 @@ def _given(git: Git, book: Book, ref: str) -> Plan:
 
 def _tagged(git: Git, book: Book, plan: Plan, reason: str, tools: Tools) -> bool:
     tools.before("tag")
-    message = promotion.words(book, plan.version, PRODUCTION, reason)
+    target = book.versions()[plan.version].target
+    message = promotion.words(book, plan.version, PRODUCTION, target, reason)
     made = {str(plan.tag): ledger.make(git, str(plan.tag), plan.record.commit, message)}
     tools.before("push")
     return ledger.push(git, made)

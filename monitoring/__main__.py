@@ -1,0 +1,40 @@
+"""`python -m monitoring VERB`: one module a verb; errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+
+from mainline.errors import Interrupted, MainlineError
+
+VERBS = {
+    "check": "measure what production answered, into reports/drift.json",
+    "replay": "send real months to a running service, with or without a fault",
+    "backtest": "would a model trained with the newest months have been better?",
+    "site": "draw what `mainline site` collected as one page",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The verb's exit code, that of its error, or 2 for a verb that does not exist."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] not in VERBS:
+        lines = [f"  {name:10} {text}" for name, text in VERBS.items()]
+        print("\n".join(["usage: python -m monitoring VERB", "", *lines]), file=sys.stderr)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the temporary folders go on either
+    try:
+        module = importlib.import_module(f"monitoring.{arguments[0]}")
+        return int(module.main(arguments[1:]) or 0)
+    except MainlineError as error:
+        print(f"{arguments[0]}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        stopped = Interrupted("stopped", remedy="run the same command again")
+        print(f"{arguments[0]}: {stopped}", file=sys.stderr)
+        return stopped.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""`python -m monitoring check`: measure what production answered, into reports/drift.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from mainline import policy
+from mainline.drift import Drift
+from mainline.errors import ConfigError, DataError
+from mainline.policy import MonitorPolicy
+from monitoring import labels as labelling
+from monitoring import observed, staging, windows
+from monitoring.labels import Labels
+from monitoring.logs import Reader
+from monitoring.reference import PREDICTIONS, Reference
+from monitoring.staging import Stage
+from pipeline import params
+from pipeline.params import Params
+from usecase.schema import FEATURES
+
+EXAMPLES = """examples:
+  python -m monitoring check --reference .mainline/watch/reference --log .mainline/serving
+  python -m monitoring check --reference REF --log s3://logs/flights --labels source --until 2013-11-30
+  python -m monitoring check --reference REF --log log.jsonl --labels labels.parquet --html reports/drift.html
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Write the record. Raises ConfigError, DataError, RecordError, SourceError."""
+    options = _parser().parse_args(arguments)
+    settings, watch = params.load(), policy.monitor()
+    reference = Reference.read(
+        options.reference, FEATURES, settings.evaluate.costs, settings.evaluate.calibration_bins
+    )
+    with tempfile.TemporaryDirectory(prefix="watch-") as folder:
+        stage, reader = Stage(Path(folder)), Reader(FEATURES, reference.record.model)
+        stage.fill(reader.batches(options.log), FEATURES.time.name, _progress)
+        until = options.until or newest_whole_day(stage)
+        first = _first_day(until, watch)
+        labels = _labels(options, settings, watch, first, until, stage)
+        found = staging.observe(
+            stage,
+            labels.frame if labels else None,
+            reference,
+            first,
+            until,
+            options.known_by,
+            labels.anew if labels else None,
+        )
+        record = windows.record(
+            found,
+            reference,
+            watch,
+            until,
+            known_by=options.known_by,
+            malformed=reader.found.malformed,
+            lines=reader.found.lines,
+            missing=dict(sorted(reader.found.missing.items())),
+            extra=dict(sorted(reader.found.extra.items())),
+        )
+        record.write(options.out)
+        if options.html:
+            _html(options, stage, labels, reference, record)
+    print(summary(record), file=sys.stderr, flush=True)
+    told = {"until": record.until, "lines": reader.found.lines, "malformed": record.malformed.lines}
+    print(json.dumps({**told, "out": str(options.out)}), flush=True)
+    return 0
+
+
+def newest_whole_day(stage: Stage) -> date:
+    """The day before the newest one in the log, which may not be over; that one when there is no other.
+
+    Raises DataError when the log has no day.
+    """
+    if not stage.rows:
+        raise DataError(
+            "the log has no row from which a last day could be known",
+            remedy="give the day: --until 2013-11-30",
+        )
+    days = sorted(stage.rows)
+    return max(days[0], days[-1] - timedelta(days=1))
+
+
+def _first_day(until: date, watch: MonitorPolicy) -> date:
+    """The oldest day that any window looks at, those before the first ones included."""
+    recent = windows.trailing(until, watch.window_days, watch.windows + 1)[0][0]
+    history = windows.months(until, watch.months + 1, date.min)[0][0]
+    return min(recent, history)
+
+
+def _labels(
+    options: argparse.Namespace,
+    settings: Params,
+    watch: MonitorPolicy,
+    first: date,
+    until: date,
+    stage: Stage,
+) -> Labels | None:
+    place = options.labels
+    if place is None:
+        return None
+    if place != labelling.SOURCE:
+        return labelling.read(place)
+    seen = [day for day in stage.rows if first <= day <= until]
+    if not seen:
+        return None
+    print("labels: computing them from the raw data", file=sys.stderr, flush=True)
+    lag = watch.label_lag_days
+    return labelling.from_source(settings, min(seen), max(seen), lag, options.lookback)
+
+
+def _html(
+    options: argparse.Namespace, stage: Stage, labels: Labels | None, reference: Reference, record: Drift
+) -> None:
+    """Never on the path of the decision: whatever goes wrong here is a warning."""
+    print("report: drawing it", file=sys.stderr, flush=True)
+    try:
+        warnings = _drawn(options, stage, labels, reference, record)
+    except Exception as error:  # a library's report must not fail the watch
+        warnings = [f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"]
+    for one in warnings:
+        print(f"warning: {options.html}: {one}", file=sys.stderr, flush=True)
+
+
+def _drawn(
+    options: argparse.Namespace, stage: Stage, labels: Labels | None, reference: Reference, record: Drift
+) -> list[str]:
+    """The newest window's rows against the reference's; what was left out."""
+    from monitoring import evidently_report as report
+
+    if options.reference_rows is None:
+        return ["not drawn: it needs the reference's rows (--reference-rows)"]
+    window, key = record.recent[-1], FEATURES.key.name
+    days = stage.days(date.fromisoformat(window.first), date.fromisoformat(window.last))
+    if not days:
+        return ["not drawn: the newest window has no rows"]
+    share = [report.sample(stage.read(group), key) for group in days]
+    part = observed.part(
+        report.sample(pl.concat(share), key), labels.frame if labels else None, reference, options.known_by
+    )
+    before = report.reference_rows(options.reference_rows, options.reference / PREDICTIONS, FEATURES)
+    return report.write(options.html, part.rows, before, FEATURES)
+
+
+def summary(record: Drift) -> str:
+    """Some lines for a person."""
+    lines = [f"{record.reference.model} {record.reference.version}, up to {record.until}"]
+    for window in [*record.recent, *([record.newest] if record.newest else [])]:
+        labels = window.labels
+        share = "no labels" if labels.share is None else f"{labels.share:.0%} labelled"
+        worst = max(window.columns, key=lambda one: (one.distance or 0) - (one.noise or 0), default=None)
+        drift = f"; most drift: {worst.name} {worst.distance:.2f}" if worst and worst.distance else ""
+        lines.append(f"{window.first} to {window.last}: {window.rows:,} rows, {share}{drift}")
+    if record.malformed.lines:
+        reasons = ", ".join(f"{number:,} {name}" for name, number in record.malformed.reasons.items())
+        lines.append(f"malformed: {reasons}")
+    return "\n".join(lines)
+
+
+def _progress(rows: int) -> None:
+    print(f"log: {rows:,} rows", file=sys.stderr, flush=True)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no day", remedy="write it as YYYY-MM-DD") from None
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no time", remedy="write it as YYYY-MM-DDTHH:MM") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m monitoring check",
+        description=__doc__.splitlines()[0].partition(": ")[2],
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--reference", type=Path, required=True, help="folder of the model in production")
+    made.add_argument("--log", required=True, help="file, folder, or s3:// prefix of Parquet")
+    made.add_argument("--labels", help="`source`: from the raw data; or a Parquet file, folder, s3:// prefix")
+    made.add_argument("--until", type=_day, help="the last day (default: the newest whole one in the log)")
+    made.add_argument("--known-by", type=_time, help="labels that became known later do not exist yet")
+    made.add_argument("--out", type=Path, default=Drift.location, help="default: %(default)s")
+    made.add_argument("--html", type=Path, help="also draw Evidently's report")
+    made.add_argument("--reference-rows", type=Path, help="Parquet with features, for that report")
+    made.add_argument(
+        "--lookback", type=int, metavar="MONTHS", help="of raw data before the rows' own (default: all)"
+    )
+    return made

@@ -1,0 +1,174 @@
+"""What came true, as it becomes known: recomputed from the raw data, or a Parquet table of labels.
+
+A label has a target, or a reason why there never will be one; a row without a label is pending.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from mainline.errors import DataError
+from mainline.schema import FeatureTable
+from mainline.settings import Month
+from monitoring.logs import files, whole
+from monitoring.observed import KNOWN
+from pipeline import featurize, ingest
+from pipeline.frames import DTYPES
+from pipeline.ingest import S3_READ
+from pipeline.params import Params
+from pipeline.text import inert
+from usecase.schema import FEATURES
+
+SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """`frame`: key, target, excluded, KNOWN, a row a key. `anew`: the features, from raw data only."""
+
+    frame: pl.DataFrame
+    anew: pl.DataFrame | None = None
+
+
+def read(place: str, table: FeatureTable = FEATURES) -> Labels:
+    """A Parquet file, folder or s3:// prefix with key and target, excluded and known_at where there are.
+
+    Raises DataError: unreadable, a column is missing or of another type, targets that contradict each other.
+    """
+    names = [name for name in files(place) if name.endswith(".parquet")]
+    if not names:
+        raise DataError(f"{inert(place)} holds no Parquet file", remedy="give the labels as Parquet")
+    options = S3_READ if place.startswith("s3://") else None
+    parts = []
+    for name in names:
+        try:
+            frame = pl.scan_parquet(name, glob=False, hive_partitioning=False, storage_options=options)
+            parts.append(normal(_picked(frame, name, table).collect(), table))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(
+                f"the labels {inert(name)} cannot be read",
+                why=str(error).splitlines()[0],
+                remedy="correct the file, or leave it out",
+            ) from None
+    return Labels(_distinct(pl.concat(parts), table))
+
+
+def _picked(frame: pl.LazyFrame, name: str, table: FeatureTable) -> pl.LazyFrame:
+    """The columns that matter, under the use case's names; `key`, `target` and `excluded` will do too."""
+    present = frame.collect_schema().names()
+    picked = []
+    wanted = {table.key.name: "key", table.target.name: "target", table.excluded.name: "excluded"}
+    for one, other in wanted.items():
+        if one in present or other in present:
+            picked.append(pl.col(one if one in present else other).alias(one))
+        elif other != "excluded":
+            raise DataError(
+                f"the labels {inert(name)} have no column {one}", remedy=f"name it {one} or {other}"
+            )
+    if "known_at" in present:
+        picked.append(pl.col("known_at").alias(KNOWN))
+    return frame.select(picked)
+
+
+def normal(frame: pl.DataFrame, table: FeatureTable = FEATURES) -> pl.DataFrame:
+    """Key, target, excluded and KNOWN in the types of the use case; what has neither is no label.
+
+    Raises DataError for targets that the task cannot have.
+    """
+    key, target, excluded = table.key, table.target, table.excluded
+    if excluded.name not in frame.columns:
+        frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(excluded.name))
+    if KNOWN not in frame.columns:
+        frame = frame.with_columns(pl.lit(None, dtype=pl.Datetime("us")).alias(KNOWN))
+    try:
+        typed = frame.select(
+            pl.col(key.name).cast(DTYPES[key.dtype]),
+            whole(frame[target.name], DTYPES[target.dtype]).cast(DTYPES[target.dtype]),
+            pl.col(excluded.name).cast(pl.String),
+            pl.col(KNOWN).dt.replace_time_zone(None).cast(pl.Datetime("us"))
+            if isinstance(frame.schema[KNOWN], pl.Datetime)
+            else pl.col(KNOWN).cast(pl.Datetime("us")),
+        )
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            "the labels are of another type than the use case declares",
+            why=str(error).splitlines()[0],
+            remedy=f"{target.name} is {target.dtype}, {key.name} {key.dtype}",
+        ) from None
+    if typed.schema[target.name].is_float():
+        typed = typed.with_columns(pl.col(target.name).fill_nan(None))
+    labelled = typed.filter(
+        pl.col(key.name).is_not_null()
+        & (pl.col(target.name).is_not_null() | pl.col(excluded.name).is_not_null())
+    )
+    _check(labelled, table)
+    return labelled
+
+
+def _check(labels: pl.DataFrame, table: FeatureTable) -> None:
+    target = pl.col(table.target.name)
+    match table.task:
+        case "binary":
+            wrong = labels.filter(~target.is_in([0, 1]))
+        case "multiclass":
+            wrong = labels.filter(~target.is_in(list(table.classes)))
+        case _:
+            wrong = labels.filter(~target.cast(pl.Float64).is_finite())
+    if wrong.height:
+        key, value = wrong[table.key.name][0], wrong[table.target.name][0]
+        raise DataError(
+            f"{wrong.height:,} labels cannot be: {inert(str(key))} has {inert(str(value))}",
+            remedy=f"correct {table.target.name}; the task is {table.task}",
+        )
+
+
+def _distinct(labels: pl.DataFrame, table: FeatureTable) -> pl.DataFrame:
+    """One label a key, the one known first. Raises DataError for two that differ, naming the key."""
+    key = table.key.name
+    ordered = labels.sort(KNOWN, nulls_last=False, maintain_order=True)
+    once = ordered.unique([key, table.target.name, table.excluded.name], keep="first", maintain_order=True)
+    repeated = once.filter(pl.col(key).is_duplicated())
+    if repeated.height:
+        name = repeated[key].sort()[0]
+        two = once.filter(pl.col(key) == name)[table.target.name].to_list()[:2]
+        raise DataError(
+            f"{repeated[key].n_unique():,} keys have labels that contradict each other",
+            why=f"{inert(str(name))}: {' and '.join(inert(str(one)) for one in two)}",
+            remedy="correct the labels, or give known_at and one row a key",
+        )
+    return once
+
+
+def from_source(
+    params: Params, first: date, last: date, lag_days: float, lookback: int | None = None
+) -> Labels:
+    """Labels and features of the days from `first` to `last`, from the raw data as the pipeline has them.
+
+    A label is known `lag_days` after the row's time. Months that the source has not yet give none.
+    `lookback`: months read before the first day, for features that look back; None: all, as the pipeline
+    does. Raises what `ingest` and `featurize` raise.
+    """
+    source = ingest.connect(params.ingest.source)
+    start, end = Month(first.year, first.month), Month(last.year, last.month)
+    oldest = Month(1, 1) if lookback is None else start.plus(-lookback)
+    months = [month for month in source.months if oldest <= month <= end]
+    if not months:
+        raise DataError(
+            f"{source.name} has no month from {start} to {end}", remedy="choose another --labels or --until"
+        )
+    data = params.data.model_copy(update={"as_of": str(months[-1])})
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        ingest.ingest(ingest.Source(source.name, months, source.read), months[-1], Path(folder))
+        table = featurize.build(params.model_copy(update={"data": data}), Path(folder))
+    time = pl.col(FEATURES.time.name)
+    table = table.filter(time.cast(pl.Date).is_between(first, last))
+    known = table.with_columns((time.cast(pl.Datetime("us")) + timedelta(days=lag_days)).alias(KNOWN))
+    names = [FEATURES.key.name, FEATURES.target.name, FEATURES.excluded.name, KNOWN]
+    return Labels(normal(known.select(names)), table)

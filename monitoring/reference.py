@@ -1,0 +1,171 @@
+"""The model in production as the watch needs it: its promises, and sketches of the rows it was made from."""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+
+from mainline import drift
+from mainline.errors import RecordError
+from mainline.profile import ColumnProfile, Profile, TableProfile
+from mainline.records import Metrics
+from mainline.schema import Column, FeatureTable, Task
+from mainline.settings import Month
+from monitoring import sketch
+from monitoring.sketch import Bins
+from pipeline import frames
+from pipeline.evaluation.figures import Decision
+from pipeline.params import Costs
+from pipeline.profile import sketch as sketched
+from usecase.schema import FEATURES
+
+NAME = "reference.json"
+PREDICTIONS = "predictions.parquet"
+# Columns of the rows to be measured that the use case does not name; its own ones keep their names.
+SCORE = "_score"  # P(1) or the value, float64; a list by class for multiclass
+VERSION = "_version"  # of the model that answered
+AT = "_at"  # when it answered, UTC
+MATCHED = "_matched"  # the features were computed anew for this row
+ANEW = "_anew."  # before a feature's name: as computed from the raw data
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`train` sketches the columns, `score` the answers on the test rows. `days`, `score_days`: how many
+    days lie in them. `bins`: of the calibration figures.
+    """
+
+    record: drift.Reference
+    table: FeatureTable
+    train: TableProfile | None
+    score: ColumnProfile | None
+    days: int
+    score_days: int
+    decision: Decision | None = None
+    bins: int = 15
+
+    @classmethod
+    def read(
+        cls, folder: Path, table: FeatureTable = FEATURES, costs: Costs | None = None, bins: int = 15
+    ) -> Reference:
+        """What `mainline monitor` left in `folder`. Raises RecordError, and DataError for predictions."""
+        record = _record(folder / NAME)
+        metrics = Metrics.read(folder / Metrics.location.name)
+        if metrics.task != table.task:
+            raise RecordError(
+                f"the model in production is of the task {metrics.task}, the use case is {table.task}",
+                remedy="release a model of this use case first",
+            )
+        profile = Profile.read(folder / Profile.location.name).tables.get("train")
+        score, score_days = _scores(folder / PREDICTIONS, table)
+        decision = None
+        if metrics.threshold is not None and costs is not None:
+            decision = Decision(metrics.threshold, costs.false_positive, costs.false_negative)
+        days = _days(profile.months) if profile else 1
+        return cls(record, table, profile, score, days, score_days or metrics.blocks, decision, bins)
+
+    @classmethod
+    def of(
+        cls,
+        record: drift.Reference,
+        train: pl.DataFrame,
+        scored: pl.DataFrame | None = None,
+        decision: Decision | None = None,
+        table: FeatureTable = FEATURES,
+    ) -> Reference:
+        """From the rows themselves: `train` with features and target, `scored` with time and SCORE."""
+        columns = [one for one in (*table.features, table.target) if one.name in train.columns]
+        profile = TableProfile(
+            months={}, columns={one.name: sketched(train[one.name], one.dtype) for one in columns}
+        )
+        days = train[table.time.name].cast(pl.Date).n_unique()
+        if scored is None:
+            return cls(record, table, profile, None, days, 1, decision)
+        column = score_column(table)
+        score = sketched(shown_score(scored[SCORE], table), column.dtype)
+        score_days = scored[table.time.name].cast(pl.Date).n_unique()
+        return cls(record, table, profile, score, days, score_days, decision)
+
+    @cached_property
+    def columns(self) -> dict[str, Bins]:
+        """Of every feature, in the order of the schema."""
+        known = self.train.columns if self.train else {}
+        return {one.name: sketch.bins(one, known.get(one.name)) for one in self.table.features}
+
+    @cached_property
+    def score_bins(self) -> Bins:
+        return sketch.bins(score_column(self.table), self.score)
+
+    @cached_property
+    def target_bins(self) -> Bins:
+        target = self.table.target
+        return sketch.bins(target, self.train.columns.get(target.name) if self.train else None)
+
+
+def _record(path: Path) -> drift.Reference:
+    try:
+        return drift.Reference.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RecordError(
+            f"{path} is not the record of a reference",
+            why=str(error).splitlines()[0],
+            remedy="mainline monitor writes it: run that",
+        ) from None
+
+
+def score_column(table: FeatureTable) -> Column:
+    """The answer as a column: P(1), the value, or the likeliest class."""
+    match table.task:
+        case "binary":
+            return Column("score", "float64", "answered probability", minimum=0, maximum=1)
+        case "multiclass":
+            return Column("score", "string", "most probable class", values=table.classes)
+        case _:
+            return Column("score", "float64", "answered value")
+
+
+def shown_score(score: pl.Series, table: FeatureTable) -> pl.Series:
+    """Scores as the column that `score_column` declares."""
+    if table.task != "multiclass":
+        return score.cast(pl.Float64)
+    best = score.list.arg_max()
+    return best.replace_strict(range(len(table.classes)), table.classes, default=None, return_dtype=pl.String)
+
+
+def as_array(score: pl.Series, task: Task, classes: int) -> sketch.Array:
+    """Scores [n], or [n, classes]."""
+    if task == "multiclass":
+        flat = score.explode().cast(pl.Float64).to_numpy() if score.len() else np.zeros(0)
+        return flat.reshape(score.len(), classes)
+    return score.cast(pl.Float64).to_numpy()
+
+
+def predicted(frame: pl.DataFrame, table: FeatureTable) -> pl.DataFrame:
+    """`reports/predictions.parquet` with its answers as SCORE."""
+    match table.task:
+        case "binary":
+            return frame.with_columns(pl.col("probability").cast(pl.Float64).alias(SCORE))
+        case "multiclass":
+            parts = [pl.col(f"probability_{name}").cast(pl.Float64) for name in table.classes]
+            return frame.with_columns(pl.concat_list(parts).alias(SCORE))
+        case _:
+            return frame.with_columns(pl.col("prediction").cast(pl.Float64).alias(SCORE))
+
+
+def _scores(path: Path, table: FeatureTable) -> tuple[ColumnProfile | None, int]:
+    if not path.exists():
+        return None, 0
+    frame = predicted(frames.read(path), table)
+    score = sketched(shown_score(frame[SCORE], table), score_column(table).dtype)
+    return score, frame[table.time.name].cast(pl.Date).n_unique()
+
+
+def _days(months: dict[str, int]) -> int:
+    known = [Month.parse(name) for name in months if name != "unknown"]
+    return sum(calendar.monthrange(month.year, month.month)[1] for month in known) or 1

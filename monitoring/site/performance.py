@@ -1,0 +1,153 @@
+"""The section on performance: figures by month with intervals, beside what the version recorded."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from mainline.drift import Drift, Window
+from mainline.errors import RecordError
+from mainline.policy import HIGHER_IS_BETTER
+from mainline.records import Figure
+from mainline.report import escape
+from mainline.state import State
+from monitoring.site import charts, markup
+from monitoring.site.markup import Cell
+
+BESIDES = ("roc_auc", "ece", "balanced_accuracy", "mae", "r2")  # one of them is drawn beside the deciding one
+
+
+def section(state: State) -> str:
+    """The figures that can be drawn; a sentence where there is nothing to draw."""
+    drift = state.drift
+    if drift is None or not drift.months:
+        return markup.section(
+            "performance", "Performance", markup.paragraph("No month has been watched yet.")
+        )
+    names = [state.deciding, *(name for name in BESIDES if name != state.deciding)]
+    drawn = [name for name in names if any(_value(one, name) for one in drift.months)][:2]
+    if not drawn:
+        drawn = [state.deciding] if any(one.estimated for one in drift.months) else []
+    blocks = [_chart(state, drift, name) for name in drawn]
+    if not blocks:
+        blocks = [markup.paragraph("No labels have come yet, and there is no estimate: nothing to draw.")]
+    return markup.section("performance", "Performance", *blocks, _calibration(drift))
+
+
+def unfinished(window: Window) -> bool:
+    """Does the month go on after the window's last day?"""
+    return (_day(window.last) + timedelta(days=1)).day != 1
+
+
+def month(window: Window) -> str:
+    """Its name, and how far it goes where it is unfinished."""
+    return f"{window.name} (to {window.last[8:]})" if unfinished(window) else window.name
+
+
+def marks(state: State, months: list[Window]) -> list[dict[str, Any]]:
+    """Where each version first answered: at its production tag where that is in the month, else its start."""
+    tagged = {one.version: one.when for one in state.history if one.stage == "production" and one.version}
+    seen: dict[str, dict[str, Any]] = {}
+    for window in months:
+        fresh = [version for version in window.versions if version not in seen]
+        for version in sorted(fresh):
+            when = tagged.get(version, "")
+            at = when[:10] if window.first <= when[:10] <= window.last else window.first
+            seen[version] = {"at": milliseconds(at), "text": escape.visible(version, 12)}
+    return list(seen.values())
+
+
+def _chart(state: State, drift: Drift, name: str) -> str:
+    rows = [_row(state, drift, window, name) for window in drift.months]
+    title = markup.plain(name).capitalize() if name.islower() and name not in ("roc_auc", "ece") else name
+    title = {"roc_auc": "ROC AUC", "ece": "ECE"}.get(name, title)
+    better = "more is better" if name in HIGHER_IS_BETTER else "less is better"
+    lines = marks(state, drift.months)
+    entries = [("circle", "measured, with interval")]
+    if any(one["estimate"] for one in rows):
+        entries.append(("diamond", "estimated, without labels"))
+    if any(one["test"] is not None for one in rows):
+        entries.append(("testband", f"{drift.reference.version} on its test rows"))
+    if lines:
+        entries.append(("release", "a version begins to answer"))
+    told = [(month(w), markup.number(r["value"])) for w, r in zip(drift.months, rows, strict=True)]
+    return charts.figure(
+        f"{title} by month",
+        charts.described(f"{title} by month, {better}", told),
+        charts.key(*entries),
+        lambda width: charts.performance(rows, lines, width, better=better),
+        _numbers(drift, name, rows),
+    )
+
+
+def _numbers(drift: Drift, name: str, rows: list[dict[str, Any]]) -> str:
+    body: list[list[Cell]] = []
+    for window, row in zip(drift.months, rows, strict=True):
+        measured = _value(window, name)
+        kind = "estimate" if row["estimate"] else "measured" if measured else "no labels"
+        body.append([
+            month(window), kind, ", ".join(version[:20] for version in sorted(window.versions)),
+            markup.figure(measured or (window.estimated if row["estimate"] else None)),
+            markup.figure(Figure(value=row["test"], low=row["test_low"], high=row["test_high"])),
+            markup.figure(window.against.get(name)), f"{window.labels.joined:,}",
+        ])  # fmt: skip
+    header = ("month", "kind", "versions", markup.plain(name), "on test rows", "difference", "labelled rows")
+    return markup.table(f"{markup.plain(name)} by month", header, body, numbers=3)
+
+
+def _row(state: State, drift: Drift, window: Window, name: str) -> dict[str, Any]:
+    value = _value(window, name)
+    loss = name == state.deciding and name not in HIGHER_IS_BETTER
+    guess = window.estimated if value is None and loss else None
+    shown = value or guess
+    test = (
+        drift.reference.figures.get(name) if window.rows else None
+    )  # a month before the version has no band
+    start, end = milliseconds(window.first), milliseconds(window.last, days=1)
+    shift = shown.value if shown else None
+    return {
+        "start": start, "end": end, "middle": (start + end) // 2, "value": shift,
+        "low": shift if shown is None or shown.low is None else shown.low,
+        "high": shift if shown is None or shown.high is None else shown.high,
+        "estimate": guess is not None and guess.value is not None,
+        "test": test.value if test else None,
+        "test_low": test.low if test and test.low is not None else (test.value if test else None),
+        "test_high": test.high if test and test.high is not None else (test.value if test else None),
+    }  # fmt: skip
+
+
+def _value(window: Window, name: str) -> Figure | None:
+    found = window.figures.get(name)
+    return found if found and found.value is not None else None
+
+
+def _calibration(drift: Drift) -> str:
+    rows: list[list[Cell]] = [
+        [month(one), markup.figure(one.excess), markup.figure(one.recoverable), markup.figure(one.estimated)]
+        for one in drift.months
+        if any((one.excess, one.recoverable, one.estimated))
+    ]
+    if not rows:
+        return ""
+    header = ("month", "excess", "recoverable", "expected loss")
+    return markup.details(
+        "calibration: what the loss is beyond what the probabilities expect of themselves",
+        markup.table(
+            "excess: loss beyond the expected; recoverable: what recalibration alone would take away",
+            header, rows, numbers=1,
+        ),
+    )  # fmt: skip
+
+
+def milliseconds(day: str, days: int = 0) -> int:
+    """The start of a day (ISO), some days on, since 1970."""
+    moment = datetime.combine(_day(day), datetime.min.time(), UTC) + timedelta(days=days)
+    return int(moment.timestamp()) * 1000
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        what = f"drift.json speaks of a day {escape.visible(text, 40)!r}"
+        raise RecordError(what, remedy="mainline monitor") from None

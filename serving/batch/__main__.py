@@ -1,0 +1,207 @@
+"""Score rows by the batch: python -m serving.batch (--month M | --input PLACE) --output PLACE
+
+The model is checked against its manifest before it is opened, as in the service. Prints a summary, as JSON
+with --json; progress goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from mainline.errors import ConfigError, Interrupted, MainlineError
+from pipeline.text import inert
+from serving import run as service
+from serving import settings, signature
+from serving.batch import places, running
+from serving.batch.files import Files
+from serving.batch.folder import Folder
+from serving.batch.places import Database, Place
+from serving.batch.scoring import Scorer
+from usecase.schema import FEATURES
+
+SPOOL = Path(".mainline/score")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return score(options)
+    except MainlineError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        words = "what is finished stays, nothing is there by half"
+        print(
+            Interrupted("stopped", why=words, remedy="the same command goes on from there"), file=sys.stderr
+        )
+        return Interrupted.exit_code
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m serving.batch", description=__doc__.splitlines()[0])
+    model = made.add_mutually_exclusive_group(required=True)
+    model.add_argument("--bento", type=Path, help="an archive, or the folder it unpacks to")
+    model.add_argument("--working-tree", action="store_true", help="the model of models/; needs `onnx`")
+    made.add_argument("--sha256", help="refuse an archive with another digest")
+    places_ = made.add_mutually_exclusive_group(required=True)
+    places_.add_argument("--month", metavar="YYYY-MM", help="of the use case's source, a partition a day")
+    places_.add_argument(
+        "--input", metavar="PLACE", help="Parquet file, folder or s3:// prefix; duckdb:…; postgresql:…"
+    )
+    made.add_argument(
+        "--output", required=True, metavar="PLACE", help="folder; duckdb:…?table=; postgresql:…?table="
+    )
+    made.add_argument(
+        "--by", choices=("day", "month"), default="month", help="partitions of a table (%(default)s)"
+    )
+    made.add_argument(
+        "--since", type=date.fromisoformat, metavar="DAY", help="of a table: only from this day on"
+    )
+    made.add_argument(
+        "--until", type=date.fromisoformat, metavar="DAY", help="of a table: only to the end of this day"
+    )
+    made.add_argument(
+        "--keep", choices=("first",), default="", help="of rows that share a key; else they are refused"
+    )
+    made.add_argument(
+        "--source", metavar="NAME", help="by which later runs know the input (default: what it is)"
+    )
+    made.add_argument("--force", action="store_true", help="score again what is finished")
+    made.add_argument("--prune", action="store_true", help="take away what the input no longer has")
+    made.add_argument("--threads", type=int, default=0, help="default: all cores")
+    made.add_argument("--dry-run", action="store_true", help="show the partitions; change nothing")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    return made
+
+
+def score(options: argparse.Namespace) -> int:
+    """Open, check, score, tell. Raises MainlineError."""
+    given = _place(options.input) if options.input else None
+    out = _place(options.output)
+    _check(options, given, out)
+    SPOOL.mkdir(parents=True, exist_ok=True)
+    spool = Path(tempfile.mkdtemp(prefix="run-", dir=SPOOL))
+    try:
+        scorer = _scorer(options, spool)
+        source = _source(options, given, out, spool)
+        try:
+            label = options.source or source.label
+            wish = running.Wish(
+                label, options.force, options.prune, options.dry_run, not (options.since or options.until)
+            )
+            sink = _sink(out, label, scorer, dry_run=options.dry_run)
+            summary = running.run(source, sink, scorer, wish)
+        finally:
+            source.close()
+        _tell(options, summary, scorer, label)
+        return 0
+    finally:
+        shutil.rmtree(spool, ignore_errors=True)
+
+
+def _place(text: str) -> Place:
+    return places.parse(text)
+
+
+def _check(options: argparse.Namespace, given: Place | None, out: Place) -> None:
+    """Raises ConfigError for what cannot go together."""
+    if isinstance(out, str) and out.startswith("s3://"):
+        raise ConfigError("scores are not written to s3://", remedy="write to a folder, then bring it there")
+    if not isinstance(given, Database) and (options.since or options.until):
+        raise ConfigError("--since and --until are for tables", remedy="--month, or name the files")
+    if isinstance(given, str) and isinstance(out, str) and not given.startswith("s3://"):
+        source, target = Path(given).resolve(), Path(out).resolve()
+        if target == source or (source.is_dir() and target.is_relative_to(source)):
+            raise ConfigError(
+                "--output is in --input: the scores would be input", remedy="take another folder"
+            )
+    if isinstance(out, str) and Path(out).exists() and not Path(out).is_dir():
+        raise ConfigError(f"{inert(out, 200)} is no folder", remedy="--output takes a folder, or a database")
+    if isinstance(given, Database) and isinstance(out, Database) and given.label == out.label:
+        raise ConfigError("--output is --input", remedy="name another table")
+
+
+def _scorer(options: argparse.Namespace, spool: Path) -> Scorer:
+    """The verified model. Raises IntegrityError, RecordError, ConfigError."""
+    key = settings.load().key  # before `unpacked` leaves its note in the environment
+    if options.working_tree:
+        from mainline import policy
+        from serving import staging
+
+        root = spool / "src"
+        staging.stage(Path.cwd(), root, policy.release().model, "working-tree", {})
+    else:
+        root = service.unpacked(options.bento, options.sha256)
+    try:
+        signature.check(root, key)
+        return Scorer(root, FEATURES, max(options.threads, 0))
+    finally:
+        if folder := os.environ.pop(service.UNPACKED, ""):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _source(options: argparse.Namespace, given: Place | None, out: Place, spool: Path) -> running.Source:
+    if given is None:
+        from serving.batch.month import MonthOf
+
+        return MonthOf(options.month, spool)
+    if isinstance(given, str):
+        return Files(given, FEATURES, spool, keep=options.keep)
+    from serving.batch import tables
+
+    more: dict[str, Any] = {"by": options.by, "bounds": (options.since, options.until), "keep": options.keep}
+    if given.kind == "postgresql":
+        return tables.PostgresTable(given, FEATURES, spool, **more)
+    writes = isinstance(out, Database) and out.kind == "duckdb" and not options.dry_run
+    shared = (
+        writes and isinstance(out, Database) and Path(out.address).resolve() == Path(given.address).resolve()
+    )
+    return tables.DuckTable(given, FEATURES, spool, **more, shared=shared)
+
+
+def _sink(out: Place, label: str, scorer: Scorer, *, dry_run: bool) -> running.Sink:
+    version = scorer.bundle.release
+    if isinstance(out, str):
+        return Folder(Path(out), label, version, dry_run=dry_run)
+    if out.kind == "duckdb":
+        from serving.batch.duck import DuckTables
+
+        return DuckTables(out, FEATURES, label, version, dry_run=dry_run)
+    from serving.batch.postgres import PostgresTables
+
+    return PostgresTables(out, FEATURES, label, version, dry_run=dry_run)
+
+
+def _tell(options: argparse.Namespace, summary: running.Summary, scorer: Scorer, label: str) -> None:
+    told = {"model": scorer.bundle.model, "version": scorer.bundle.release, "source": label} | summary.told()
+    told |= {"dry_run": options.dry_run, "odd": scorer.oddities()}
+    if options.json:
+        print(json.dumps(told))
+        return
+    if options.dry_run:
+        for name, state in summary.states.items():
+            print(f"  {state:14} {inert(name, 100)}")
+    counts = ", ".join(f"{n:,} {state}" for state, n in told["partitions"].items()) or "none"
+    word = "would be scored" if options.dry_run else "scored"
+    speed = f" in {summary.seconds:.1f} s ({told['rows_per_second']:,}/s)" if told["rows_per_second"] else ""
+    name = f"{scorer.bundle.model} {scorer.bundle.release}"
+    print(f"{name}: {summary.rows:,} rows {word}{speed}; partitions: {counts}")
+    for kind, names in told["odd"].items():
+        if names and kind != "null":
+            print(f"  {kind.replace('_', ' ')}: " + ", ".join(f"{name} {n:,}" for name, n in names.items()))
+
+
+if __name__ == "__main__":
+    with suppress(BrokenPipeError):
+        sys.exit(main())

@@ -1,0 +1,83 @@
+"""Where rows come from and scores go to: paths and addresses, parsed once. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from mainline.errors import ConfigError
+from pipeline.text import inert
+
+OURS = ("table", "schema", "query")  # parameters that are ours; a server's own stay in its address
+REMEDY = "duckdb:///path/of.duckdb?table=NAME, postgresql://user@host/database?table=NAME; or ?query=SELECT…"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """`address`: the file, or what the PostgreSQL client takes. Exactly one of `table` and `query` is set."""
+
+    kind: Literal["duckdb", "postgresql"]
+    address: str
+    table: str
+    schema: str
+    query: str
+    label: str
+
+    @property
+    def relation(self) -> str:
+        """What stands after FROM. A query is the caller's own SQL; names are quoted."""
+        if self.query:
+            return f"({self.query.rstrip().rstrip(';')}) AS source"
+        return qualified(self.schema, self.table)
+
+
+Place = str | Database
+
+
+def quote(name: str) -> str:
+    """A name as SQL takes it, whatever is in it. Raises ConfigError for one that no database takes."""
+    if not name or "\0" in name:
+        raise ConfigError(f"{inert(name)!r} cannot be a name in a database")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(schema: str, table: str) -> str:
+    return f"{quote(schema)}.{quote(table)}" if schema else quote(table)
+
+
+def parse(text: str) -> Place:
+    """A path or s3:// prefix as it is, or a database's table. Raises ConfigError."""
+    kind = re.match(r"(duckdb|postgresql|postgres):", text)
+    if kind is None:
+        if not text or (re.match(r"[a-z][a-z0-9+]*://", text) and not text.startswith("s3://")):
+            raise ConfigError(f"{inert(text)!r} is no place that can be read or written", remedy=REMEDY)
+        return text
+    try:
+        parts = urlsplit(text)
+        given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise ConfigError("a database's address cannot be parsed", remedy=REMEDY) from None
+    ours = {name: value for name, value in given if name in OURS}
+    if bool(ours.get("table")) == bool(ours.get("query")):
+        raise ConfigError("a database's address needs a table or a query", remedy=REMEDY)
+    rest = urlencode([(name, value) for name, value in given if name not in OURS])
+    table, schema, query = (ours.get(name, "") for name in OURS)
+    if kind[1] == "duckdb":
+        file = unquote(parts.netloc + parts.path)
+        if not file or rest:
+            raise ConfigError(f"{inert(text, 200)!r} names no DuckDB file", remedy=REMEDY)
+        return Database("duckdb", file, table, schema, query, _label("duckdb", file, table, schema, query))
+    address = urlunsplit(("postgresql", parts.netloc, parts.path, rest, ""))
+    where = f"{parts.hostname or ''}{parts.path}"  # no user, no password
+    return Database("postgresql", address, table, schema, query, _label("pg", where, table, schema, query))
+
+
+def _label(kind: str, where: str, table: str, schema: str, query: str) -> str:
+    """By which runs know a source again."""
+    what = (
+        ".".join(filter(None, (schema, table))) or f"query {hashlib.sha256(query.encode()).hexdigest()[:12]}"
+    )
+    return f"{kind} {where} {what}"

@@ -1,0 +1,211 @@
+"""`mainline monitor`: what the predictions of production ask for: quiet, a closer look, or a retraining."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mainline import exposition, policy, watched, watching
+from mainline.drift import Drift, Window
+from mainline.errors import Answer, ConfigError, Interrupted, MainlineError
+from mainline.git import Git
+from mainline.promotion import PRODUCTION
+from mainline.records import Figure, write_atomically
+from mainline.untrusted import inert
+from mainline.verbs import parsing
+from mainline.watched import Watched
+from mainline.watching import Watch
+
+PREDICTIONS, LABELS = "MAINLINE_PREDICTIONS", "MAINLINE_LABELS"
+SOURCE = "source"
+PAGE = Path("reports/drift.html")
+BACKTEST = Path(".mainline/watch/backtest.json")
+SHOWN = 12  # findings in the terminal
+ANSWERS = {
+    "quiet": 0,
+    "watch": Answer.WATCH,
+    "retrain": Answer.RETRAIN,
+    "insufficient": Answer.INSUFFICIENT,
+}
+COLOURS = {"quiet": "green", "watch": "yellow", "retrain": "red", "insufficient": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What monitor calls: commands of room `monitoring`, which this one does not import."""
+
+    check: Sequence[str] = (sys.executable, "-m", "monitoring", "check")
+    backtest: Sequence[str] = (sys.executable, "-m", "monitoring", "backtest")
+    before: Callable[[str], None] = lambda step: print(f"▸ {step}", file=sys.stderr, flush=True)
+
+
+TOOLS = Tools()
+
+
+def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
+    """`mainline monitor`."""
+    verb = parsing.add(
+        names,
+        "monitor",
+        monitor,
+        "hold what production answered against what its model promised, and decide what that asks for",
+        """\
+  mainline monitor                                 0: quiet; 35: watch; 36: retrain; 37: too little data
+  mainline monitor --log s3://bucket/predictions   else MAINLINE_PREDICTIONS, else the local deployment's
+  mainline monitor --until 2013-11-30              as of the end of that day
+  mainline monitor --labels labels.parquet         else MAINLINE_LABELS, else from the raw data
+  mainline monitor --json                          the record, which is also in reports/watch.json""",
+    )
+    verb.add_argument(
+        "--log", metavar="PLACE", help="of the service: a folder, a file, or s3://bucket/prefix"
+    )
+    verb.add_argument("--labels", metavar="PLACE", help="Parquet with key and target, or `source`")
+    verb.add_argument("--until", metavar="DAY", help="the last whole day looked at (default: the log's)")
+    verb.add_argument("--known-by", metavar="TIME", help="hide labels that were not known then; for a replay")
+    verb.add_argument("--stage", default=PRODUCTION, help="whose model is watched (%(default)s)")
+    verb.add_argument("--no-html", action="store_true", help=f"without Evidently's page, {PAGE}")
+    verb.add_argument("--no-backtest", action="store_true", help="without training a model for the gain")
+    verb.add_argument("--prometheus", metavar="FILE", type=Path, help="metrics for a textfile collector")
+
+
+def monitor(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
+    """Find, measure, decide, record, show. Raises MainlineError; no older answer is left behind then."""
+    for old in (Drift.location, Watch.location, PAGE):
+        old.unlink(missing_ok=True)
+    try:
+        drift, watch = _watch(options, tools)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; nothing was decided", remedy="run the same command again") from None
+    drift.write(Drift.location)
+    watch.write(Watch.location)
+    if options.prometheus:
+        write_atomically(options.prometheus, exposition.text(watch, drift, datetime.now(UTC)).encode())
+    if options.json:
+        print(watch.model_dump_json())
+    else:
+        _show(drift, watch)
+    return ANSWERS[watch.verdict]
+
+
+def _watch(options: argparse.Namespace, tools: Tools) -> tuple[Drift, Watch]:
+    rules = policy.monitor()
+    place = _place(options)
+    tools.before("reference")
+    found = watched.prepare(Git(), options.stage)
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    tools.before("check")
+    _run([*tools.check, *_flags(options, place)], "the check of the predictions")
+    drift = Drift.read(Drift.location)
+    watch = watching.decide(drift, rules, last_release=found.since)
+    if options.no_backtest or not watching.wants_backtest(watch):
+        return drift, watch
+    tools.before("backtest")
+    drift = _backtested(drift, found, tools)
+    return drift, watching.decide(drift, rules, last_release=found.since)
+
+
+def _place(options: argparse.Namespace) -> str:
+    """Where the predictions are. Raises ConfigError when nothing says it."""
+    local = watched.log_of(options.stage)
+    place = options.log or os.environ.get(PREDICTIONS) or (str(local) if local.is_dir() else "")
+    if not place:
+        raise ConfigError(
+            "nothing says where the service logs its predictions",
+            why=f"there is no local deployment of {options.stage}, which would have {local}",
+            remedy=f"--log PLACE, or set {PREDICTIONS}",
+        )
+    return place
+
+
+def _flags(options: argparse.Namespace, place: str) -> list[str]:
+    rows = watched.FOLDER / watched.ROWS
+    chosen = {
+        "--reference": str(watched.FOLDER),
+        "--log": place,
+        "--labels": options.labels or os.environ.get(LABELS) or SOURCE,
+        "--until": options.until,
+        "--known-by": options.known_by,
+        "--out": str(Drift.location),
+        "--html": None if options.no_html else str(PAGE),
+        "--reference-rows": str(rows) if rows.exists() and not options.no_html else None,
+    }
+    return [word for flag, value in chosen.items() if value for word in (flag, value)]
+
+
+def _backtested(drift: Drift, found: Watched, tools: Tools) -> Drift:
+    """With what a model of the newest labelled month would gain; as it was where that cannot be trained."""
+    month = watching.newest_labelled_month(drift)
+    if month is None:
+        return drift
+    try:
+        model = watched.fetch_model(Git(), found)
+        BACKTEST.unlink(missing_ok=True)
+        flags = ["--as-of", month, "--champion", str(model), "--out", str(BACKTEST)]
+        _run([*tools.backtest, *flags], "the backtest")
+        figures = {name: Figure(**one) for name, one in json.loads(BACKTEST.read_text()).items()}
+    except MainlineError as error:
+        print(f"warning: no backtest: {error}", file=sys.stderr)
+        return drift
+    return drift.model_copy(update={"backtest": figures})
+
+
+def _run(command: Sequence[str], what: str) -> None:
+    """Its progress is ours. Raises the error that its exit code names."""
+    done = subprocess.run(command, stdout=sys.stderr)
+    if done.returncode:
+        kinds = {kind.exit_code: kind for kind in MainlineError.__subclasses__()}
+        raise kinds.get(done.returncode, MainlineError)(
+            f"{what} failed (exit code {done.returncode})", why="its message is above"
+        )
+
+
+def _show(drift: Drift, watch: Watch) -> None:
+    console = Console(highlight=False)
+    colour = COLOURS[watch.verdict]
+    console.print(f"[bold {colour}]{watch.verdict}[/]: {escape(inert(watch.reason))}", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    first = next((name for window in drift.recent for name in window.figures), "loss")
+    for name in ("window", "rows", "labels", first.replace("_", " "), "beyond expected", "expected"):
+        table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
+    for window in (*drift.recent, *([drift.newest] if drift.newest else [])):
+        table.add_row(*_row(window))
+    console.print(table)
+    told = [one for one in watch.findings if one.outcome != "quiet"]
+    for one in told[:SHOWN]:
+        console.print(f"  {one.outcome:<12} {escape(inert(one.text))}", soft_wrap=True)
+    if len(told) > SHOWN:
+        console.print(f"  and {len(told) - SHOWN} more in {Watch.location}")
+    console.print(f"  numbers      {Drift.location}, {Watch.location}")
+
+
+def _row(window: Window) -> tuple[str, ...]:
+    share = window.labels.share
+    first = next(iter(window.figures.values()), None)
+    return (
+        f"{window.first} to {window.last}",
+        f"{window.rows:,}",
+        "none" if share is None else f"{share:.0%}",
+        _number(first),
+        _number(window.excess),
+        _number(window.estimated),
+    )
+
+
+def _number(figure: Figure | None) -> str:
+    if figure is None or figure.value is None:
+        return "–"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.4f}"
+    return f"{figure.value:.4f} ±{(figure.high - figure.low) / 2:.4f}"

@@ -1,0 +1,155 @@
+"""`mainline retrain`: keeps the one pull request by which the model learns the newest month."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mainline import champion, policy
+from mainline.bot import clone, keeper
+from mainline.bot.keeper import Done, Keeper
+from mainline.bot.training import Trainer
+from mainline.drift import Drift
+from mainline.errors import ConfigError, Interrupted, RecordError
+from mainline.forge_pulls import Desk
+from mainline.git import Git
+from mainline.retraining import evidence
+from mainline.retraining.evidence import Wish
+from mainline.retraining.state import PREFIX, Plan, Pull, State
+from mainline.settings import Month
+from mainline.untrusted import inert
+from mainline.verbs import parsing
+from mainline.watching import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Of the forge's client, for tests: seconds of a request, of the first pause."""
+
+    timeout: int = 20
+    pause: float = 1.0
+
+
+def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
+    """`mainline retrain`."""
+    verb = parsing.add(
+        names,
+        "retrain",
+        retrain,
+        "open, update or close the one retraining pull request",
+        """\
+  mainline retrain                      as the last `mainline monitor` asks; again: changes nothing
+  mainline retrain --dry-run            what would be done; writes nothing anywhere
+  mainline retrain --force              whatever the watch, cooldown, weekday or a rejection say; limits hold
+  mainline retrain --as-of 2013-11      to that month, not the newest whose labels are complete
+
+environment: GITHUB_TOKEN (an App's: with Actions' own no checks would start), GITHUB_REPOSITORY,
+GITHUB_API_URL. What it may do stands in params.yaml of the default branch, monitor.retrain.
+exit code 0: it was done, or there was nothing to do; 23: another bot or a person was faster""",
+    )
+    verb.add_argument(
+        "--watch", type=Path, default=Watch.location, metavar="FILE", help="of mainline monitor"
+    )
+    verb.add_argument(
+        "--drift", type=Path, default=Drift.location, metavar="FILE", help="of mainline monitor"
+    )
+    verb.add_argument("--as-of", metavar="YYYY-MM", help="the last month to train with")
+    verb.add_argument("--force", action="store_true", help="as if a person had ticked the dashboard")
+    verb.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
+    verb.add_argument(
+        "--accept-github-token", action="store_true", help="checks will not start; close and reopen by hand"
+    )
+    verb.add_argument("--api-url", metavar="URL", help="root of the REST API (default: GITHUB_API_URL)")
+    verb.add_argument("--repository", metavar="OWNER/NAME", help="default: GITHUB_REPOSITORY, else origin")
+
+
+def retrain(options: argparse.Namespace, settings: Settings = Settings()) -> int:
+    """Do what the plan says. Raises MainlineError."""
+    _not_for_our_own()
+    wish = _wish(options)
+    git = Git()
+    git.check_origin()
+    desk = Desk.from_environment(
+        options.api_url, options.repository, origin=git("remote", "get-url", "origin"),
+        timeout=settings.timeout, pause=settings.pause,
+    )  # fmt: skip
+    try:
+        with clone.opened(git) as mine:
+            found = _keeper(mine, desk, wish, git, options)
+            if options.dry_run:
+                return _show_plan(options, *found.plan())
+            return _show(options, found.keep(), mine.name)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped", remedy="run the same command again") from None
+
+
+def _keeper(mine: clone.Clone, desk: Desk, wish: Wish, git: Git, options: argparse.Namespace) -> Keeper:
+    """By the policy of the default branch: a branch does not give itself other limits."""
+    content = champion.parameters(mine.git, mine.tip())
+    model = policy.release(content).model
+    if model != wish.watch.model:
+        raise RecordError(
+            f"reports/watch.json is about {wish.watch.model!r}, and the model of {mine.base} is {model}",
+            remedy="mainline monitor",
+        )
+    found = Keeper(desk, mine, model, policy.monitor(content), wish, Trainer(git))
+    found.say = lambda words: print(f"▸ {inert(words)}", file=sys.stderr, flush=True)
+    found.check_token(accept=options.accept_github_token)
+    return found
+
+
+def _not_for_our_own() -> None:
+    """A run for a pull request of the bot may not make the next one."""
+    branch = os.environ.get("GITHUB_HEAD_REF", "")
+    if branch.startswith(PREFIX):
+        raise ConfigError(
+            "this run is for the bot's own pull request", remedy="run it on a schedule, or by hand"
+        )
+
+
+def _wish(options: argparse.Namespace) -> Wish:
+    try:
+        watch, drift = Watch.read(options.watch), Drift.read(options.drift)
+    except RecordError as error:
+        raise RecordError(error.what, why=error.why, remedy="mainline monitor writes it") from None
+    evidence.check(watch, drift)
+    month = Month.parse(options.as_of, name="--as-of") if options.as_of else None
+    return Wish(watch, drift, force=options.force, as_of=month)
+
+
+def _show_plan(options: argparse.Namespace, plan: Plan, state: State) -> int:
+    steps = [inert(keeper.words(step, state)) for step in plan.steps]
+    pull = next(iter(state.open), None)
+    if options.json:
+        print(json.dumps({**_told(plan, pull, state.name), "steps": steps, "dry_run": True}))
+        return 0
+    print(f"{plan.outcome}: {inert(plan.reason)}")
+    for step in steps or ["do nothing"]:
+        print(f"  would {step}")
+    return 0
+
+
+def _show(options: argparse.Namespace, done: Done, branch: str) -> int:
+    if options.json:
+        steps = [type(step).__name__.lower() for step in done.steps]
+        print(json.dumps({**_told(done.plan, done.pull, branch), "steps": steps, "dry_run": False}))
+        return 0
+    print(f"{done.plan.outcome}: {inert(done.plan.reason)}")
+    if done.pull:
+        print(f"  pull request {done.pull.number}  {inert(done.pull.url)}")
+    return 0
+
+
+def _told(plan: Plan, pull: Pull | None, branch: str) -> dict[str, object]:
+    return {
+        "outcome": plan.outcome,
+        "reason": plan.reason,
+        "as_of": plan.as_of,
+        "branch": branch,
+        "pull_request": pull.number if pull else None,
+        "url": pull.url if pull else "",
+    }

@@ -1,0 +1,98 @@
+"""`python -m tests.e2e`: the whole loop on one machine, narrated. `make demo` calls it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.e2e import leftovers
+from tests.e2e.narration import Narrator
+from tests.e2e.play import Play, Stopped, opened
+from tests.e2e.steps import STEPS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when every step went well, 1 when one did not, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder = Path(tempfile.mkdtemp(prefix="mainline-demo-"))
+    tell = Narrator(Console(stderr=options.json, soft_wrap=False))
+    code = 1
+    try:
+        code = _play(options, folder, tell)
+    except KeyboardInterrupt:
+        tell.console.print("\nstopped")
+        code = 130
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave anything behind
+        leftovers.end(str(folder))
+        if code == 1 or options.keep:
+            tell.console.print(f"logs and data: {folder}", soft_wrap=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    return code
+
+
+def _play(options: argparse.Namespace, folder: Path, tell: Narrator) -> int:
+    os.environ[leftovers.MARK] = str(folder)  # of everything that is started from here on
+    for name in ("MLFLOW_TRACKING_URI", "GITHUB_TOKEN", "GITHUB_REPOSITORY", "CI"):
+        os.environ.pop(name, None)
+    with opened(folder, tell, fast=options.fast, width=options.width) as play:
+        try:
+            for step in STEPS:
+                with tell.step(step.title):
+                    step.function(play)
+        except (Stopped, TimeoutError, AssertionError, OSError) as error:
+            _failed(error, play)
+            return 1
+        links = [(title, url) for title, url in _links(play) if url]
+        play.pages.links = links
+        tell.summary(links)
+        if options.json:
+            print(json.dumps({"seconds": round(tell.passed(), 1), "steps": tell.steps}))
+        if options.wait:
+            tell.console.print("  Look around. Ctrl-C ends everything that was started.")
+            while True:
+                time.sleep(3600)
+    return 0
+
+
+def _failed(error: Exception, play: Play) -> None:
+    play.tell.result(str(error), good=False)
+    runs = [error.run] if isinstance(error, Stopped) and error.run else []
+    runs += [run for run in play.runner.runs if run.status == "failure" and run not in runs]
+    for run in runs[:6]:
+        play.tell.say(f"{run.name} {run.id} {run.event.name} {run.jobs} {run.problem}: {run.log}")
+
+
+def _links(play: Play) -> list[tuple[str, str]]:
+    production = f"http://127.0.0.1:{play.ports['production']}"
+    return [
+        ("pull requests, runs, tags", play.hub.home),
+        ("the service, in production", production),
+        ("the site", f"{play.hub.home}/files/site/" if "site" in play.pages.shelves else ""),
+        ("MLflow", play.mlflow),
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m tests.e2e", description=__doc__)
+    parser.add_argument("--fast", action="store_true", help="a sample of the flights, a small model")
+    parser.add_argument("--no-wait", dest="wait", action="store_false", help="end after the last step")
+    parser.add_argument("--keep", action="store_true", help="leave the folder with logs and data")
+    parser.add_argument("--json", action="store_true", help="seconds of each step as JSON; words to stderr")
+    parser.add_argument("--width", type=int, default=2, help="runs of workflows at once (default: 2)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,283 @@
+"""One address that is a forge: Git over HTTP, the REST API (emulate) and pages to look at.
+
+emulate keeps pull requests, comments, issues and labels. It has no Git: what a pull request says of commits
+is put right here from the bare repository, and a merge is made with git.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from tests import servers
+from tests.e2e.gitserver import Pushed, Repository
+from tests.servers import OWNER, REPOSITORY, GitHubServer
+from tests.workflows.act import TOKEN as GITHUB_TOKEN
+
+MAIN = "main"
+APP, APP_TOKEN = "mainline-app", "app-token"  # the stand-in for create-github-app-token gives this one
+PEOPLE = ("ada", "grace")  # a developer, a release manager
+PULLS = f"/repos/{REPOSITORY}/pulls"
+ONE_PULL = re.compile(rf"{PULLS}/(\d+)")
+MERGE = re.compile(rf"{PULLS}/(\d+)/merge")
+DISPATCH = re.compile(rf"/repos/{REPOSITORY}/actions/workflows/([\w.-]+)/dispatches")
+Page = Callable[[str], tuple[int, str, bytes] | None]
+
+
+def seed() -> dict[str, Any]:
+    """The tests' accounts, an App and two people."""
+    github: dict[str, Any] = servers.SEED["github"]  # type: ignore[assignment]
+    names = [*(user["login"] for user in github["users"]), APP, *PEOPLE]
+    tokens = {f"{name}-token": {"login": name, "scopes": ["repo", "user", "workflow"]} for name in names}
+    tokens[APP_TOKEN] = {"login": APP, "scopes": ["repo"]}
+    return {"tokens": tokens, "github": {**github, "users": [{"login": name} for name in names]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What a pull request is: the API's description with commits as they are in Git."""
+
+    content: dict[str, Any]
+
+    @property
+    def number(self) -> int:
+        return int(self.content["number"])
+
+    @property
+    def branch(self) -> str:
+        return str(self.content["head"]["ref"])
+
+    @property
+    def sha(self) -> str:
+        return str(self.content["head"]["sha"])
+
+    @property
+    def fork(self) -> bool:
+        return bool(self.content["head"]["repo"]["full_name"] != REPOSITORY)
+
+
+@dataclass
+class Hub:
+    """The forge. `pushed` and `acted` are called for what people and programs did to it."""
+
+    repository: Repository
+    api: GitHubServer
+    server: ThreadingHTTPServer
+    pushed: Callable[[Pushed], object] = print
+    acted: Callable[[str, Pull, str], object] = print  # action, what, token
+    dispatched: Callable[[str, str, str], object] = print  # workflow, branch, token
+    may_merge: Callable[[Pull], str] = lambda _: ""  # why not; empty: it may
+    page: Page = lambda _: None
+    merges: dict[int, dict[str, Any]] = field(default_factory=dict)  # emulate cannot be told of a merge
+    heads: dict[int, str] = field(default_factory=dict)  # of closed ones, whose branch may be gone
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    @property
+    def home(self) -> str:
+        return f"{self.url}/{REPOSITORY}"
+
+    def origin(self, token: str = "") -> str:
+        """The address to clone."""
+        who = f"x-access-token:{token}@" if token else ""
+        return f"http://{who}127.0.0.1:{self.server.server_port}/{REPOSITORY}.git"
+
+    def pulls(self, state: str = "all") -> list[Pull]:
+        listed = self.api.call("GET", f"{PULLS}?state={state}&per_page=100&direction=asc")
+        return [Pull(self.right(pull)) for pull in listed]
+
+    def pull(self, number: int) -> Pull:
+        return Pull(self.right(self.api.call("GET", f"{PULLS}/{number}")))
+
+    def open_pull(self, branch: str, title: str, body: str, who: str) -> Pull:
+        """As a person does on the page."""
+        content = {"title": title, "body": body, "head": branch, "base": MAIN}
+        pull = Pull(self.right(self.api.call("POST", PULLS, content, who)))
+        self.acted("opened", pull, f"{who}-token")
+        return pull
+
+    def merge(self, number: int, token: str) -> str:
+        """Merge a pull request with git, delete its branch, close it; the commit. Raises ValueError."""
+        pull = self.pull(number)
+        if pull.content["state"] != "open":
+            raise ValueError("not open")
+        if why := self.may_merge(pull):
+            raise ValueError(why)
+        git, base = self.repository.git, self.repository.tip(MAIN)
+        try:
+            tree = git("merge-tree", "--write-tree", str(base), pull.sha).splitlines()[0]
+        except subprocess.CalledProcessError:
+            raise ValueError("conflict") from None
+        words = f"Merge pull request #{number} from {pull.branch}\n\n{pull.content['title']}"
+        who = ("-c", "user.name=GitHub", "-c", "user.email=noreply@example.org")
+        commit = git(*who, "commit-tree", tree, "-p", str(base), "-p", pull.sha, text=words)
+        self.merges[number] = {"merged": True, "merge_commit_sha": commit}
+        self.heads[number] = pull.sha
+        self.api.call("PATCH", f"{PULLS}/{number}", {"state": "closed"})
+        self.repository.move(f"refs/heads/{MAIN}", commit, token)
+        self.acted("closed", self.pull(number), token)
+        git("update-ref", "-d", f"refs/heads/{pull.branch}")
+        return commit
+
+    def close_pull(self, number: int, who: str) -> None:
+        self.set_state(number, "closed", who)
+
+    def set_state(self, number: int, state: str, who: str) -> None:
+        """`closed` or `open` (again), as a person does on the page."""
+        self.api.call("PATCH", f"{PULLS}/{number}", {"state": state}, who)
+        self.acted("closed" if state == "closed" else "reopened", self.pull(number), f"{who}-token")
+
+    def right(self, pull: dict[str, Any]) -> dict[str, Any]:
+        """The pull request with commits of Git."""
+        number, head = pull["number"], pull["head"]
+        fork = head["repo"] is not None and head["repo"]["full_name"] != REPOSITORY
+        reference = f"refs/pull/{number}/head" if fork else f"refs/heads/{head['ref']}"
+        refs = self.repository.refs()
+        if pull["state"] == "open" and reference in refs:
+            self.heads[number] = refs[reference]
+        head = {**head, "sha": self.heads.get(number, head["sha"])}
+        base = {**pull["base"], "sha": refs.get(f"refs/heads/{MAIN}", pull["base"]["sha"])}
+        return {**pull, "head": head, "base": base, **self.merges.get(number, {})}
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def _handle(self) -> None:
+        path, query = urlsplit(self.path).path, urlsplit(self.path).query
+        git = f"/{REPOSITORY}.git"
+        if path.startswith(f"{git}/"):
+            self.hub.repository.answer(self, path.removeprefix(git), query)
+            return
+        length = int(self.headers.get("Content-Length") or 0)
+        self._reply(*self._answer(path, self.rfile.read(length)))
+
+    def _answer(self, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        if self.command == "GET" and (found := self.hub.page(path)):
+            return found[0], {"Content-Type": found[1]}, found[2]
+        if self.command == "PUT" and (merge := MERGE.fullmatch(path)):
+            return self._merge(int(merge[1]))
+        if self.command == "POST" and (dispatch := DISPATCH.fullmatch(path)):
+            self.hub.dispatched(dispatch[1], json.loads(body)["ref"], self._token())
+            return 204, {}, b""
+        before = self._state(path) if self.command == "PATCH" else ""
+        status, headers, answer = self._pass_on(body)
+        if status in (200, 201) and path.startswith(PULLS):
+            answer = self._put_right(answer)
+            self._tell(path, before, status, answer)
+        return status, headers, answer.replace(self.hub.api.url.encode(), self.hub.url.encode())
+
+    def _merge(self, number: int) -> tuple[int, dict[str, str], bytes]:
+        kind = {"Content-Type": "application/json"}
+        try:
+            answer = {"sha": self.hub.merge(number, self._token()), "merged": True}
+        except ValueError as error:
+            return 405, kind, json.dumps({"message": str(error)}).encode()
+        return 200, kind, json.dumps(answer).encode()
+
+    def _state(self, path: str) -> str:
+        found = ONE_PULL.fullmatch(path)
+        return str(self.hub.pull(int(found[1])).content["state"]) if found else ""
+
+    def _put_right(self, answer: bytes) -> bytes:
+        content = json.loads(answer)
+        if isinstance(content, list) and content and "head" in content[0]:
+            return json.dumps([self.hub.right(pull) for pull in content]).encode()
+        if isinstance(content, dict) and "head" in content:
+            return json.dumps(self.hub.right(content)).encode()
+        return answer
+
+    def _tell(self, path: str, before: str, status: int, answer: bytes) -> None:
+        if self.command == "POST" and path == PULLS and status == 201:
+            self.hub.acted("opened", Pull(json.loads(answer)), self._token())
+        elif self.command == "PATCH" and ONE_PULL.fullmatch(path):
+            pull = Pull(json.loads(answer))
+            if before != pull.content["state"]:
+                self.hub.acted("closed" if before == "open" else "reopened", pull, self._token())
+
+    def _token(self) -> str:
+        return (self.headers.get("Authorization") or "").partition(" ")[2]
+
+    def _pass_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        hop = {"connection", "content-length", "accept-encoding", "host"}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in hop}
+        url = f"{self.hub.api.url}{self.path}"
+        request = urllib.request.Request(url, body or None, headers, method=self.command)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, _kept(response.headers), response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, _kept(error.headers), error.read()
+
+    def _reply(self, status: int, headers: dict[str, str], answer: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value.replace(self.hub.api.url, self.hub.url))
+        if status != 204:
+            self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(b"" if status == 204 else answer)
+
+    # The base class looks for a method `do_<METHOD>`.
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # noqa: N815
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class names it so)
+        pass
+
+
+def _kept(headers: Any) -> dict[str, str]:
+    wanted = ("content-type", "link", "retry-after", "x-ratelimit-remaining", "x-ratelimit-reset")
+    return {name: value for name, value in headers.items() if name.lower() in wanted}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that left, or a push that was cut: nothing to say in the narration."""
+
+
+@contextmanager
+def hub(folder: Path) -> Iterator[Hub]:
+    """A forge with an empty repository under `folder`; stopped at the end."""
+    writers = {*seed()["tokens"]} - {"stranger-token"}
+    repository = Repository.create(folder / "origin.git", frozenset(writers))
+    with servers.github(seed()) as api:
+        for name in (APP, *PEOPLE):
+            api.call("PUT", f"/repos/{REPOSITORY}/collaborators/{quote(name)}", {"permission": "push"})
+        handler = type("Handler", (_Handler,), {})
+        server = _Server(("127.0.0.1", 0), handler)
+        made = Hub(repository, api, server)
+        handler.hub = made  # type: ignore[attr-defined]
+        repository.told = lambda pushed: made.pushed(pushed)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield made
+        finally:
+            made.stop()
+
+
+def is_github_token(token: str) -> bool:
+    """Whether an event by this token starts nothing."""
+    return token == GITHUB_TOKEN
+
+
+__all__ = ["APP", "APP_TOKEN", "MAIN", "OWNER", "PEOPLE", "Hub", "Pull", "hub", "is_github_token", "seed"]

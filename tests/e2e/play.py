@@ -1,0 +1,294 @@
+"""The stage on which the demo plays: forge, runner, people with their clones, and what they do."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests import clones
+from tests.e2e import ideas, sample
+from tests.e2e.hub import APP, MAIN, Hub, Pull, hub
+from tests.e2e.ideas import Idea
+from tests.e2e.leftovers import MARK
+from tests.e2e.narration import Narrator
+from tests.e2e.pages import Pages
+from tests.e2e.runner import Run, Runner
+from tests.imports import ROOT
+
+MODEL = "flight-delay"
+WATERMARK = '#{sha} "CML watermark'
+
+
+class Stopped(Exception):
+    """The play cannot go on: something is not as it must be. `run` is the one to look at."""
+
+    def __init__(self, what: str, run: Run | None = None) -> None:
+        super().__init__(what)
+        self.run = run
+
+
+@dataclass
+class Play:
+    """Everything that the steps use. `ports` are those of the two stages' services."""
+
+    folder: Path
+    hub: Hub
+    runner: Runner
+    pages: Pages
+    tell: Narrator
+    ports: dict[str, int]
+    fast: bool = False
+    model: str = MODEL
+    mlflow: str = ""
+    versions: list[str] = field(default_factory=list)
+    delivery: Path = Path()  # FAST: the source of the flights
+
+    # People
+
+    def person(self, name: str) -> Path:
+        """Their clone, on the newest main."""
+        root = self.folder / name
+        if not root.exists():
+            clones.git(self.folder, "clone", "--quiet", self.hub.origin(f"{name}-token"), str(root))
+            self.settle(root, name)
+        else:
+            clones.git(root, "checkout", "--quiet", MAIN)
+            clones.git(root, "pull", "--quiet", "--ff-only", "--tags", "--force", "origin", MAIN)
+        return root
+
+    def settle(self, root: Path, name: str) -> None:
+        """Who they are, and where the data is."""
+        clones.git(root, "config", "user.name", name.capitalize())
+        clones.git(root, "config", "user.email", f"{name}@example.org")
+        store = f"['remote \"store\"']\n    url = {self.folder / 'store'}\n"
+        here = f"['remote \"here\"']\n    url = {ROOT / '.dvc/cache'}\n"
+        (root / ".dvc/config.local").write_text(store + here)
+
+    def command(
+        self,
+        root: Path,
+        *arguments: str,
+        accept: tuple[int, ...] = (0,),
+        extra: Mapping[str, str] | None = None,
+    ) -> str:
+        """A command of ours in a clone; what it printed. Raises Stopped."""
+        environment = clones.environment(root, {"COLUMNS": "120", **(extra or {})})
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments], cwd=root, env=environment,
+            capture_output=True, text=True, errors="replace",
+        )  # fmt: skip
+        if done.returncode not in accept:
+            raise Stopped(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def propose(self, idea: Idea, who: str = "ada") -> Pull:
+        """Branch, edit, commit, push, pull request."""
+        root = self.person(who)
+        clones.git(root, "checkout", "--quiet", "-B", idea.branch, f"origin/{MAIN}")
+        idea.change(root)
+        clones.git(root, "commit", "--quiet", "--all", "--message", idea.title)
+        clones.git(root, "push", "--quiet", "--force", "origin", idea.branch)
+        pull = self.hub.open_pull(idea.branch, idea.title, idea.words, who)
+        self.tell.hand(f"git push origin {idea.branch}")
+        self.tell.say(f"pull request {pull.number}: {idea.title}  {self.hub.home}/pull/{pull.number}")
+        return pull
+
+    # What CI answers
+
+    def reviewed(self, number: int) -> tuple[str, Run]:
+        """The comment on the newest commit of a pull request, and the run of that commit. Raises Stopped."""
+
+        def answered() -> tuple[str, Run] | None:
+            sha = self.hub.pull(number).sha
+            runs = [run for run in self.runner.of("ci.yml", pull=number) if run.sha == sha]
+            texts = [text for _, text in self.hub.api.comments(number)]
+            found = [text for text in texts if WATERMARK.format(sha=sha) in text]
+            if found and runs and runs[-1].ended:
+                return found[0], runs[-1]
+            ours = [run for run in list(self.runner.runs) if run.pull == number]
+            told = [run for run in ours if run.file == "comment.yml"]
+            over = runs and all(run.ended for run in ours) and len(told) == len(ours) - len(told)
+            if over and self.hub.pull(number).sha == sha:
+                raise Stopped(f"pull request {number} got no comment on {sha[:10]}", runs[-1])
+            return None
+
+        with self.tell.waiting(f"CI looks at pull request {number}"):
+            text, run = self.runner.until(f"the comment on pull request {number}", answered)
+        if len(self.hub.api.comments(number)) != 1:
+            raise Stopped(f"pull request {number} has {len(self.hub.api.comments(number))} comments", run)
+        return text, run
+
+    def verdict(self, number: int, says: str, *, good: bool) -> str:
+        """Wait for the comment; it must say that, and the check `required` must fit. Its first line."""
+        began = time.monotonic()
+        text, run = self.reviewed(number)
+        line = text.splitlines()[0].lstrip("# ")
+        if says.lower() not in text.lower():
+            raise Stopped(f"the comment on pull request {number} does not say {says!r}:\n{text[:3000]}", run)
+        if (run.jobs.get("required") == "success") != good:
+            raise Stopped(f"pull request {number}: required is {run.jobs.get('required')}", run)
+        trained = any("train" in other.jobs for other in self.runner.of("ci.yml", pull=number))
+        jobs = ", ".join(name for name, result in run.jobs.items() if result == "failure")
+        self.tell.result(line, good=good)
+        did = "CI trained" if trained else "nothing was trained"
+        failed = f"failed: {jobs}" if jobs else "required passed"
+        self.tell.say(f"one comment after {time.monotonic() - began:.0f} s; {did}; {failed}")
+        return line
+
+    def merge(self, number: int, who: str = "grace") -> None:
+        sha = self.hub.merge(number, f"{who}-token")
+        self.tell.result(f"merged as {sha[:10]}")
+
+    # What follows a merge
+
+    def promoted(self) -> str:
+        """The version that the newest promote made. Raises Stopped."""
+        sha = str(self.hub.repository.tip(MAIN))
+        with self.tell.waiting("promote: package once, test as a running service, tag"):
+            run = self.runner.until(
+                "promote", lambda: next(
+                    (one for one in self.runner.of("promote.yml", sha=sha)
+                     if one.ended or one.jobs.get("promote") in ("success", "failure")), None,
+                ),
+            )  # fmt: skip
+        if run.jobs.get("promote") != "success":
+            raise Stopped("promote failed", run)
+        commits = {self.hub.repository.git("rev-parse", f"{tag}^{{commit}}"): tag for tag in self.tags("@")}
+        if sha not in commits:
+            raise Stopped("promote made no version", run)
+        version = commits[sha].partition("@")[2]
+        self.versions.append(version)
+        self.tell.result(f"{commits[sha]} is in staging: built once, tested as a running service")
+        return version
+
+    def tags(self, sign: str) -> list[str]:
+        """Of the model, oldest first: `@` of versions, `#production#` of a stage."""
+        names = self.hub.repository.git("tag", "--list", f"{self.model}{sign}*", "--sort=creatordate")
+        return names.splitlines()
+
+    def release(self, *arguments: str) -> float:
+        """A person pushes the tag; seconds until production answers with that version. Raises Stopped."""
+        root, before = self.person("grace"), set(self.tags("#production#"))
+        self.tell.hand(f"mainline {' '.join(arguments)} --target none")
+        told = json.loads(self.command(root, "mainline.cli", *arguments, "--target", "none", "--json"))
+        began = time.monotonic()
+        tag = next(iter(set(self.tags("#production#")) - before), "")
+        run = self.runner.until(
+            "release.yml",
+            lambda: next((r for r in self.runner.of("release.yml") if tag in r.event.ref), None),
+        )
+        with self.tell.waiting(f"{tag}: verify, start beside the old one, move the port"):
+            self.runner.until("production", lambda: run.ended or self.serves("production") == told["version"])
+        seconds = time.monotonic() - began
+        if self.serves("production") != told["version"]:
+            raise Stopped(f"production answers with {self.serves('production')}, not {told['version']}", run)
+        self.tell.result(f"{tag}: production answers with {told['version']} after {seconds:.1f} s")
+        self._finish(run)
+        return seconds
+
+    def _finish(self, run: Run) -> None:
+        """It is watched for ten seconds more before the old one stops."""
+        with self.tell.waiting("watching it before the old one is stopped"):
+            self.runner.until("the end of the release", lambda: run.ended)
+        if run.status != "success":
+            raise Stopped("the release did not take", run)
+
+    def serves(self, stage: str) -> str:
+        """The version that a stage answers with; empty when it does not."""
+        with (
+            suppress(OSError, ValueError, KeyError),
+            urllib.request.urlopen(f"http://127.0.0.1:{self.ports[stage]}/provenance", timeout=5) as answer,
+        ):
+            return str(json.loads(answer.read())["version"])
+        return ""
+
+    def may_merge(self, pull: Pull) -> str:
+        """What the ruleset asks for: the newest commit's check `required`."""
+        runs = [run for run in self.runner.of("ci.yml", pull=pull.number) if run.sha == pull.sha]
+        return "" if runs and runs[-1].jobs.get("required") == "success" else "required has not passed"
+
+
+def prepare(root: Path, folder: Path, *, fast: bool) -> Path:
+    """This repository's files as the first commit of a new one; FAST: of a sample. The deliveries' folder."""
+    clones.copy(root)
+    delivery = folder / "deliveries"
+    if fast:
+        sample.write(delivery / "sample")
+        content = yaml.safe_load((root / "params.yaml").read_text())
+        _merge(content, sample.SMALL | {"ingest": {"source": str(delivery / "sample")}})
+        (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return delivery
+
+
+def _merge(content: dict[str, Any], other: dict[str, Any]) -> None:
+    """Sections are merged; the gate's limits are replaced."""
+    for key, value in other.items():
+        if isinstance(value, dict) and key not in ("margins", "floors", "ceilings"):
+            _merge(content[key], value)
+        else:
+            content[key] = value
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@contextmanager
+def opened(folder: Path, tell: Narrator, *, fast: bool, width: int = 2) -> Iterator[Play]:
+    """The stage, empty; the forge and the runner are ended, the services are left to `leftovers`."""
+    staging, production, page = free_ports(3)
+    ports = {"staging": staging, "production": production}
+    mlflow = "" if fast else f"http://127.0.0.1:{page}"
+    deploy = folder / "deploy"
+    variables = {
+        "DVC_REMOTE_URL": str(folder / "store"), "APP_CLIENT_ID": APP, "DEPLOY_TARGET": "local",
+        "MAINLINE_DEPLOY_DIR": str(deploy), "MONITOR": "on",
+        "MAINLINE_PREDICTIONS": str(deploy / "production/predictions"), "MLFLOW_TRACKING_URI": mlflow,
+    }  # fmt: skip
+    environment = {
+        MARK: str(folder), "MAINLINE_STAGING_PORT": str(staging), "MAINLINE_PRODUCTION_PORT": str(production),
+    }  # fmt: skip
+    (folder / "store").mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        forge = stack.enter_context(hub(folder))
+        runner = Runner(
+            forge, folder / "runs", {name: value for name, value in variables.items() if value},
+            environment=environment, secrets={"APP_PRIVATE_KEY": "a key"}, width=width,
+        )  # fmt: skip
+        stack.callback(runner.close)
+        pages = Pages(forge, runner, {"runs": folder / "runs"})
+        forge.page = pages
+        play = Play(folder, forge, runner, pages, tell, ports, fast, mlflow=mlflow)
+        forge.may_merge = play.may_merge
+        if mlflow:
+            stack.callback(_start_mlflow(folder, page).terminate)
+        yield play
+
+
+def _start_mlflow(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    store = f"sqlite:///{folder / 'mlflow.db'}"
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", "127.0.0.1",
+        "--artifacts-destination", str(folder / "mlartifacts"), "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    with (folder / "mlflow.log").open("wb") as log:
+        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env=os.environ)
+
+
+__all__ = ["MODEL", "Play", "Stopped", "ideas", "opened", "prepare"]

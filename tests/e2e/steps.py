@@ -1,0 +1,165 @@
+"""The play, step by step. A new one is a function and a line in STEPS."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mainline.settings import Month
+from tests import clones
+from tests.e2e import ideas, sample
+from tests.e2e.hub import MAIN, Pull
+from tests.e2e.play import Play, Stopped, prepare
+from tests.servers import REPOSITORY
+
+BROKEN = Month(2013, 10)
+MONTHS = ("2013-11", "2013-12")
+Function = Callable[[Play], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    title: str
+    function: Function
+
+
+def push(play: Play) -> None:
+    """The repository gets its first commit, a model and a remote."""
+    root = play.folder / "ada"
+    play.delivery = prepare(root, play.folder, fast=play.fast)
+    play.settle(root, "ada")
+    clones.git(root, "remote", "add", "origin", play.hub.origin("ada-token"))
+    play.tell.say(f"a Git server, a GitHub API and act as the runner: {play.hub.home}")
+    if not play.fast:
+        play.command(root, "dvc", "fetch", "--quiet", "--remote", "here", accept=(0, 1, 255))
+    play.tell.hand("mainline run", "dvc push", "git push origin main")
+    with play.tell.waiting("the pipeline"):
+        play.command(root, "mainline.cli", "run")
+    clones.git(root, "add", "--all")
+    clones.git(root, "commit", "--quiet", "--amend", "--message", "The flights and a first model")
+    play.command(root, "dvc", "push", "--quiet")
+    clones.git(root, "push", "--quiet", "--set-upstream", "origin", MAIN)
+    sha = clones.git(root, "rev-parse", "--short", "HEAD")
+    play.tell.result(f"main is at {sha}; its data is on the remote")
+
+
+def first_release(play: Play) -> None:
+    """promote was started by the push."""
+    version = play.promoted()
+    play.tell.note(answers_after=round(play.release("release", version), 1))
+
+
+def better(play: Play) -> None:
+    idea = ideas.all_of(play.folder)[0]
+    pull = play.propose(idea)
+    play.verdict(pull.number, idea.says, good=True)
+    play.merge(pull.number)
+    play.tell.note(answers_after=round(play.release("release", play.promoted()), 1))
+
+
+def bad(play: Play) -> None:
+    """Three at once; each is refused, and the comment says why."""
+    broken = play.folder / "deliveries/broken"
+    whole = play.folder / "deliveries/sample"
+    if not play.fast:
+        whole = play.folder / "deliveries/whole"
+        sample.write(whole, months=(Month(2013, 1), BROKEN), every=1)
+    sample.spoil(whole, broken, BROKEN, BROKEN)
+    opened = [(idea, play.propose(idea)) for idea in ideas.all_of(broken)[1:]]
+    for idea, pull in opened:
+        play.verdict(pull.number, idea.says, good=False)
+        try:
+            play.hub.merge(pull.number, "ada-token")
+        except ValueError as error:
+            play.tell.say(f"pull request {pull.number} cannot be merged: {error}")
+        else:
+            raise Stopped(f"pull request {pull.number} could be merged")
+        play.hub.close_pull(pull.number, "ada")
+
+
+def watch(play: Play) -> None:
+    """Two months that the model has never seen, through the service; then the scheduled watch."""
+    root = play.person("grace")
+    url = f"http://127.0.0.1:{play.ports['production']}"
+    play.tell.hand(f"python -m monitoring replay --months {' '.join(MONTHS)} --url {url}")
+    with play.tell.waiting("the flights of two months ask for their prediction"):
+        told = json.loads(play.command(root, "monitoring", "replay", "--months", *MONTHS, "--url", url))
+    play.tell.result(f"{told['rows']:,} flights in {told['seconds']:.0f} s")
+    play.runner.tick("monitor.yml")
+    with play.tell.waiting("the scheduled watch: drift, performance, decision"):
+        run = play.runner.ended("monitor.yml")
+    if run.status != "success":
+        raise Stopped("the watch failed", run)
+    found = json.loads((run.artifact("watch") / "watch.json").read_text())
+    play.tell.result(f"{found['verdict']}: {found['reason']}")
+    play.tell.note(rows=told["rows"], replay=told["seconds"], verdict=found["verdict"])
+    play.pages.shelves["site"] = run.artifact("site")
+
+
+def retrain(play: Play) -> None:
+    """The bot's pull request: where the watch asks for none, a person does."""
+    if not _bots(play):
+        run = play.runner.of("monitor.yml")[-1]
+        root = play.person("grace")
+        for name in ("watch.json", "drift.json"):
+            shutil.copy(run.artifact("watch") / name, root / "reports" / name)
+        play.tell.say("the watch asks for no retraining, and opens none; a person may")
+        play.tell.hand("mainline retrain --force")
+        token = {
+            "GITHUB_TOKEN": "grace-token",
+            "GITHUB_API_URL": play.hub.url,
+            "GITHUB_REPOSITORY": REPOSITORY,
+        }
+        play.command(root, "mainline.cli", "retrain", "--force", extra=token)
+    (pull,) = _bots(play)
+    play.tell.say(f"pull request {pull.number}: {pull.content['title']}  {play.hub.home}/pull/{pull.number}")
+    text, run = play.reviewed(pull.number)
+    good = run.jobs.get("required") == "success"
+    play.tell.result(text.splitlines()[0].lstrip("# "), good=good)
+    if not good:  # the newest month may be unlike the others: that is a person's decision, with a label
+        play.tell.say("the gate cannot tell, or says no; what follows would be a person's decision")
+        return
+    play.merge(pull.number)
+    play.tell.note(answers_after=round(play.release("release", play.promoted()), 1))
+
+
+def _bots(play: Play) -> list[Pull]:
+    return [pull for pull in play.hub.pulls("open") if pull.branch.startswith("mainline/retrain-")]
+
+
+def rollback(play: Play) -> None:
+    before = play.serves("production")
+    seconds = play.release("rollback", "--reason", "the demo")
+    play.tell.say(f"{before} is gone, {play.serves('production')} is back; nothing was built")
+    play.tell.note(answers_after=round(seconds, 1))
+
+
+def tidy(play: Play) -> None:
+    """main's own runs, and staging's last deployment."""
+    began = time.monotonic()
+    with play.tell.waiting("the last runs"):
+        play.runner.quiet()
+    failed = [
+        run for run in play.runner.runs
+        if run.status == "failure" and run.event.name != "pull_request"
+    ]  # fmt: skip
+    if failed:
+        raise Stopped(f"{failed[0].name} failed: {failed[0].problem or failed[0].jobs}", failed[0])
+    runs, jobs = len(play.runner.runs), sum(len(run.jobs) for run in play.runner.runs)
+    play.tell.note(runs=runs, jobs=jobs, waited=round(time.monotonic() - began, 1))
+    play.tell.result(f"{runs} runs of {jobs} jobs; staging serves {play.serves('staging')}")
+
+
+STEPS = (
+    Step("A forge and a runner on this machine; main is pushed", push),
+    Step("The first model becomes a version, and is released", first_release),
+    Step("A better idea: pull request, verdict, merge, release", better),
+    Step("Three bad ideas: a leak, a worse model, broken data", bad),
+    Step("Two months of production; the scheduled watch", watch),
+    Step("The retraining pull request", retrain),
+    Step("Rollback by tag", rollback),
+    Step("What is left to end", tidy),
+)

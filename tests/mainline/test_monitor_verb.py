@@ -1,0 +1,217 @@
+"""`mainline monitor`: the reference from real Git and DVC; a stand-in measures, the decision is real."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from mainline import cli, policy, watched
+from mainline.drift import Drift, Reference
+from mainline.errors import Answer, ConfigError, DataError, Interrupted, RecordError
+from mainline.git import Git
+from mainline.verbs.monitor import BACKTEST, Tools, monitor
+from mainline.verbs.promote import promote
+from mainline.verbs.release import release
+from mainline.watching import Watch
+from tests import clones
+from tests.clones import git
+from tests.imports import ROOT
+from tests.mainline import releasing
+from tests.mainline.releasing import QUIET, World, asked, options, tools
+from tests.monitoring import siting
+
+pytestmark = pytest.mark.slow
+
+# Writes what it is told to as reports/drift.json, after noting how it was called.
+STAND_IN = """\
+import json, sys
+from pathlib import Path
+Path("called.json").write_text(json.dumps(sys.argv[1:]))
+text = Path("measured.json")
+if not text.exists():
+    sys.exit(13)
+out = Path(sys.argv[sys.argv.index("--out") + 1])
+out.parent.mkdir(parents=True, exist_ok=True)
+out.write_text(text.read_text())
+"""
+BACKTESTED = """\
+import json, sys
+from pathlib import Path
+Path("backtested.json").write_text(json.dumps(sys.argv[1:]))
+figure = {"value": -0.05, "low": -0.06, "high": -0.04}
+Path(sys.argv[sys.argv.index("--out") + 1]).write_text(json.dumps({"log_loss": figure, "roc_auc": figure}))
+"""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """v1.0.0 is in production, with the records that the watch reads."""
+    patch = pytest.MonkeyPatch()
+    world = releasing.build(tmp_path_factory.mktemp("monitor"))
+    patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    patch.chdir(world.root)
+    git(world.root, "checkout", "--quiet", "--force", "-B", "watched", "one")
+    (world.root / "reports/profile.json").write_text('{"version": 1, "tables": {}}\n')
+    params = (ROOT / "params.yaml").read_text()
+    with (world.root / "params.yaml").open("a") as file:
+        file.write(params[params.index("monitor:") :])
+    (world.root / "stand_in.py").write_text(STAND_IN)
+    (world.root / "backtested.py").write_text(BACKTESTED)
+    clones.commit(world.root, "watched")
+    world.merge("watched")
+    assert promote(options(), tools()) == 0
+    assert release(asked("v1.0.0"), QUIET) == 0
+    patch.undo()
+    return world
+
+
+@pytest.fixture
+def world(template: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for name in ("MAINLINE_PREDICTIONS", "MAINLINE_LABELS", "MAINLINE_DEPLOY_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    found = releasing.copy(template, tmp_path)
+    monkeypatch.chdir(found.root)
+    return found
+
+
+TOOLS = Tools(
+    check=(sys.executable, "stand_in.py"),
+    backtest=(sys.executable, "backtested.py"),
+    before=lambda _: None,
+)
+
+
+def asking(*arguments: str) -> argparse.Namespace:
+    return cli.parser().parse_args(["monitor", *arguments])
+
+
+def measured(drift: Drift) -> None:
+    Path("measured.json").write_text(drift.model_dump_json())
+
+
+def test_the_reference_is_the_model_in_production(world: World) -> None:
+    found = watched.prepare(Git())
+    assert found.warnings == ()
+    assert found.since is not None
+    reference = Reference.model_validate_json((watched.FOLDER / watched.RECORD).read_text())
+    assert (reference.version, reference.commit) == ("v1.0.0", git(world.root, "rev-parse", "main"))
+    assert reference.windows["test"] == ["2013-03", "2013-03"]
+    assert reference.figures["log_loss"].value == 0.5
+    names = {path.name for path in watched.FOLDER.iterdir()}
+    assert names == {
+        "reference.json", "profile.json", "metrics.json", "manifest.json", "predictions.parquet",
+        "test.parquet",
+    }  # fmt: skip
+    model = watched.fetch_model(Git(), found)
+    assert model.read_text().startswith("model 1")
+
+
+def test_rows_that_the_remote_lacks_cost_a_warning_and_no_answer(world: World) -> None:
+    for path in (world.root.parent / "store").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    for path in (world.root / ".dvc/cache").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    found = watched.prepare(Git())
+    assert len(found.warnings) == 2
+    assert "no drift of scores" in found.warnings[0]
+
+
+def test_before_the_first_release_there_is_nothing_to_watch(world: World) -> None:
+    for name in world.tags():
+        if "#production" in name:
+            git(world.origin, "tag", "-d", name)
+    with pytest.raises(RecordError, match="no version of flight-delay is in production"):
+        watched.prepare(Git())
+
+
+def test_no_log_is_said_before_anything_runs(world: World) -> None:
+    with pytest.raises(ConfigError, match="nothing says where the service logs"):
+        monitor(asking(), TOOLS)
+    assert not Path("called.json").exists()
+
+
+def test_places_come_from_flags_then_the_environment_then_the_local_deployment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(siting.drift())
+    Path(".mainline/deploy/production/predictions").mkdir(parents=True)
+    for arguments, expected in (((), ".mainline/deploy/production/predictions"), (("--log", "here"), "here")):
+        monitor(asking("--no-backtest", *arguments), TOOLS)
+        called = json.loads(Path("called.json").read_text())
+        assert called[called.index("--log") + 1] == expected
+        assert called[called.index("--labels") + 1] == "source"
+    monkeypatch.setenv("MAINLINE_PREDICTIONS", "s3://there")
+    monkeypatch.setenv("MAINLINE_LABELS", "labels")
+    monitor(asking("--no-backtest", "--until", "2013-09-30"), TOOLS)
+    called = json.loads(Path("called.json").read_text())
+    assert called[called.index("--log") + 1] == "s3://there"
+    assert called[called.index("--labels") + 1] == "labels"
+    assert called[called.index("--until") + 1] == "2013-09-30"
+
+
+def test_the_answer_is_recorded_shown_and_an_exit_code(
+    world: World, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    measured(siting.drift())
+    metrics = tmp_path / "watch.prom"
+    code = monitor(asking("--log", "here", "--no-backtest", "--prometheus", str(metrics)), TOOLS)
+    watch = Watch.read(Watch.location)
+    assert code == {"quiet": 0, "watch": 35, "retrain": 36, "insufficient": 37}[watch.verdict]
+    assert watch.verdict in capfd.readouterr().out
+    assert f'verdict="{watch.verdict}"}} 1' in metrics.read_text()
+    assert Drift.read(Drift.location) == siting.drift()
+    assert policy.monitor().window_days > 0
+    monitor(asking("--log", "here", "--no-backtest", "--json"), TOOLS)
+    assert json.loads(capfd.readouterr().out)["evidence"] == watch.evidence
+
+
+def test_a_check_that_fails_leaves_no_older_answer_behind(world: World) -> None:
+    measured(siting.drift())
+    monitor(asking("--log", "here", "--no-backtest"), TOOLS)
+    Path("measured.json").unlink()
+    with pytest.raises(DataError, match="the check of the predictions failed"):
+        monitor(asking("--log", "here"), TOOLS)
+    assert not Watch.location.exists()
+    assert not Drift.location.exists()
+
+
+def test_a_stop_decides_nothing(world: World) -> None:
+    def stop(step: str) -> None:
+        if step == "check":
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        monitor(asking("--log", "here"), Tools(check=TOOLS.check, before=stop))
+    assert not Watch.location.exists()
+
+
+def test_a_certain_loss_is_backtested_against_the_model_in_production(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mainline.watching.wants_backtest", lambda _: True)
+    measured(siting.drift())
+    monitor(asking("--log", "here"), TOOLS)
+    called = json.loads(Path("backtested.json").read_text())
+    assert Path(called[called.index("--champion") + 1]).name == "model.onnx"
+    assert called[called.index("--out") + 1] == str(BACKTEST)
+    found = Drift.read(Drift.location).backtest
+    assert found is not None and found["log_loss"].value == -0.05
+
+
+def test_a_backtest_that_cannot_run_costs_a_warning(
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mainline.watching.wants_backtest", lambda _: True)
+    measured(siting.drift())
+    broken = Tools(check=TOOLS.check, backtest=(sys.executable, "-c", "exit(14)"), before=lambda _: None)
+    assert monitor(asking("--log", "here"), broken) in (0, Answer.WATCH, Answer.RETRAIN, Answer.INSUFFICIENT)
+    assert Drift.read(Drift.location) == siting.drift(), "as it was"
+    assert "warning: no backtest" in capfd.readouterr().err

@@ -1,0 +1,70 @@
+"""Evidently's report: drawn from a sample, without what kills it, and loading nothing from anywhere."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from monitoring import evidently_report as report
+from monitoring.observed import TARGET
+from tests.monitoring import toys
+from tests.serving.toys import table
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Live rows with an all-null column, infinities and hostile names."""
+    path = tmp_path_factory.mktemp("evidently") / "drift.html"
+    before = toys.rows("binary", seed=2).with_columns(pl.col("target").alias(TARGET))
+    live = toys.rows("binary").with_columns(
+        pl.lit(None, dtype=pl.Float64).alias("x"),
+        pl.when(pl.int_range(pl.len()) % 9 == 0)
+        .then(pl.lit("</script><script>alert(1)//"))
+        .otherwise("c")
+        .alias("c"),
+        pl.when(pl.int_range(pl.len()) % 5 == 0).then(float("inf")).otherwise(pl.col("y")).alias("y"),
+        pl.col("target").cast(pl.Float64).alias(TARGET),
+    )
+    return path, report.write(path, live, before, table("binary"))
+
+
+def test_it_is_drawn_and_says_what_it_left_out(drawn: tuple[Path, list[str]]) -> None:
+    path, left_out = drawn
+    html = path.read_text()
+    assert left_out == ["x is left out: it has no values on one side"]
+    for name in ("prediction", "target"):
+        assert name in html
+    assert "<script>alert(1)" not in html
+
+
+def test_it_loads_nothing_from_another_host(drawn: tuple[Path, list[str]]) -> None:
+    html = drawn[0].read_text()
+    assert not re.search(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=[\"']?(?:https?:)?//", html)
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html[: html.index("<script")])
+    assert policy and "http" not in policy[1] and policy[1].startswith("default-src ")
+
+
+def test_a_browser_shows_it_offline(drawn: tuple[Path, list[str]]) -> None:
+    chromium = shutil.which("chromium")
+    assert chromium, "install chromium"
+    asked = subprocess.run(
+        [
+            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--virtual-time-budget=20000", "--dump-dom", drawn[0].as_uri(),
+        ],
+        capture_output=True, text=True, timeout=180, check=True,
+    ).stdout  # fmt: skip
+    assert "Drift" in re.sub(r"<script.*?</script>", "", asked, flags=re.DOTALL)
+
+
+def test_nothing_to_draw_is_a_word_and_no_crash(tmp_path: Path) -> None:
+    empty = toys.rows("binary").clear()
+    words = report.write(tmp_path / "drift.html", empty, toys.rows("binary"), table("binary"))
+    assert words[-1].endswith("nothing is drawn")

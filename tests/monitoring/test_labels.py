@@ -1,0 +1,85 @@
+"""Labels from a table: names, types, contradictions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mainline.errors import DataError
+from monitoring import labels
+from monitoring.observed import KNOWN
+from tests.serving.toys import table
+
+TABLE = table("binary")
+
+
+def write(path: Path, **columns: Any) -> str:
+    pl.DataFrame(columns).write_parquet(path)
+    return str(path.parent)
+
+
+def test_a_table_of_labels(tmp_path: Path) -> None:
+    place = write(
+        tmp_path / "a.parquet",
+        key=["a", "b", "c", "d"],
+        target=[0, 1, None, None],
+        excluded=[None, None, "cancelled", None],
+        known_at=[datetime(2013, 11, 1)] * 4,
+    )
+    found = labels.read(place, TABLE).frame
+    assert found["key"].to_list() == ["a", "b", "c"]  # d has neither: it is pending
+    assert found[KNOWN].to_list() == [datetime(2013, 11, 1)] * 3
+
+
+def test_names_of_the_use_case_are_known_too_and_the_rest_is_optional(tmp_path: Path) -> None:
+    place = write(tmp_path / "a.parquet", key=["a"], target=[1.0], other=[3])
+    found = labels.read(place, TABLE).frame
+    assert found.row(0) == ("a", 1, None, None)
+
+
+def test_the_same_label_again_is_one_and_the_first_known_counts(tmp_path: Path) -> None:
+    write(
+        tmp_path / "a.parquet",
+        key=["a", "a"],
+        target=[1, 1],
+        known_at=[datetime(2013, 11, 3), datetime(2013, 11, 2)],
+    )
+    found = labels.read(str(tmp_path), TABLE).frame
+    assert found[KNOWN].to_list() == [datetime(2013, 11, 2)]
+
+
+def test_labels_that_contradict_each_other_are_refused_by_key(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", key=["a", "=b\n@x"], target=[1, 1])
+    write(tmp_path / "b.parquet", key=["=b\n@x"], target=[0])
+    with pytest.raises(DataError, match="contradict") as caught:
+        labels.read(str(tmp_path), TABLE)
+    assert "=b\\n\\x40x" in str(caught.value) and "\n@" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "what"),
+    [
+        ({"key": ["a"]}, "no column target"),
+        ({"target": [1]}, "no column key"),
+        ({"key": ["a"], "target": ["late"]}, "another type"),
+        ({"key": ["a"], "target": [3]}, "cannot be"),
+        ({"key": ["a"], "target": [0.5]}, "another type"),
+    ],
+)
+def test_other_tables_are_refused(columns: dict[str, Any], what: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=what):
+        labels.read(write(tmp_path / "a.parquet", **columns), TABLE)
+
+
+def test_no_labels_truncated_ones_and_none_at_all(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        labels.read(str(tmp_path / "none"), TABLE)
+    with pytest.raises(DataError, match="no Parquet"):
+        labels.read(str(tmp_path), TABLE)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match="cannot be read"):
+        labels.read(str(tmp_path), TABLE)

@@ -1,0 +1,292 @@
+"""Windows: their days, and what each case of bad or unusual input gives. Every record is read back."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mainline.schema import Task
+from monitoring import labels, windows
+from monitoring.observed import KNOWN
+from monitoring.reference import SCORE, VERSION
+from tests.monitoring import toys
+from tests.monitoring.toys import UNTIL, column, labelled, measured, reference, rows
+from tests.serving.toys import table
+
+TASKS: list[Task] = ["binary", "multiclass", "regression"]
+DAYS = st.dates(date(1970, 1, 1), date(2100, 1, 1))
+
+
+@given(DAYS, st.integers(1, 60), st.integers(1, 10))
+def test_trailing_windows_are_whole_and_touch(until: date, days: int, count: int) -> None:
+    spans = windows.trailing(until, days, count)
+    assert len(spans) == count
+    assert spans[-1][1] == until
+    for first, last in spans:
+        assert (last - first).days + 1 == days
+    for (_, last), (first, _) in itertools.pairwise(spans):
+        assert first == last + timedelta(days=1)
+
+
+@given(DAYS, st.integers(1, 30), DAYS)
+def test_months_touch_and_end_with_until(until: date, count: int, oldest: date) -> None:
+    spans = windows.months(until, count, oldest)
+    assert len(spans) <= count
+    if oldest <= until:
+        assert spans[-1][1] == until
+        assert spans[0][1] >= oldest
+    for first, last in spans:
+        assert first.day == 1
+        assert (first.year, first.month) == (last.year, last.month)
+    for (_, last), (first, _) in itertools.pairwise(spans):
+        assert first == last + timedelta(days=1)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_is_measured(task: Task) -> None:
+    frame = rows(task)
+    found = measured(frame, labelled(frame, task), task)
+    window = found.recent[-1]
+    assert (window.first, window.last, window.rows, window.blocks) == ("2013-11-21", "2013-11-30", 400, 10)
+    assert window.labels.model_dump() == {
+        "joined": 400, "pending": 0, "late": 0, "excluded": {}, "share": 1.0, "blocks": 10,
+    }  # fmt: skip
+    assert [one.rows for one in found.recent] == [400] * 3
+    assert [one.name for one in found.months] == ["2013-11"]
+    assert found.newest is not None and found.newest.rows == 80
+    name = "rmse" if task == "regression" else "log_loss"
+    figure, difference = window.figures[name], window.against[name]
+    assert figure.value is not None and figure.low is not None and difference.low is not None
+    assert difference.value == pytest.approx(figure.value - 0.5, abs=1e-5)
+    assert difference.value - difference.low > figure.value - figure.low  # both sides' uncertainty
+    for one in [*window.columns, window.score, window.target]:
+        assert one is not None and one.distance is not None and one.noise is not None
+        assert one.distance < 3 * one.noise + 0.02, one
+        assert not one.constant
+    if task == "regression":
+        assert window.excess is None and window.estimated is None
+    else:
+        assert window.excess is not None and window.excess.low is not None and window.excess.high is not None
+        assert window.excess.low < 0 < window.excess.high  # the toys' answers are calibrated
+    assert window.recoverable is not None and abs(window.recoverable.value or 1) < 0.2
+    assert found.quality is not None and found.quality.age_days is not None
+    assert sum(found.quality.volume.values()) == 1200
+
+
+def test_the_same_rows_in_another_order_give_the_same_record() -> None:
+    frame = rows("binary")
+    assert measured(frame, labelled(frame)) == measured(
+        frame.sample(fraction=1, shuffle=True, seed=3), labelled(frame)
+    )
+
+
+def test_zero_rows() -> None:
+    found = measured(rows("binary").clear(), labelled(rows("binary")))
+    assert [window.rows for window in found.recent] == [0, 0, 0]
+    window = found.recent[-1]
+    assert window.labels.share is None and window.figures == {} and window.columns == []
+    assert window.estimated is None and window.score is None
+    assert found.quality is not None
+    assert found.quality.newest is None and found.quality.age_days is None
+    assert found.quality.unknown_labels == 1200
+
+
+def test_one_row_has_counts_and_no_intervals() -> None:
+    frame = rows("binary").tail(1)
+    window = measured(frame, labelled(frame)).recent[-1]
+    assert (window.rows, window.blocks, window.labels.joined) == (1, 1, 1)
+    assert window.figures["log_loss"].value is not None
+    assert window.figures["log_loss"].low is None and window.figures["roc_auc"].value is None
+    assert window.recoverable is None
+    x = column(window, "x")
+    assert x.noise is not None and x.noise > 0.5  # by chance alone: any distance
+    assert not x.constant
+
+
+@pytest.mark.parametrize("dtype", [pl.Null, pl.Float64])
+def test_an_all_null_column(dtype: Any) -> None:
+    frame = rows("binary").with_columns(pl.lit(None, dtype=dtype).alias("x"))
+    x = column(measured(frame).recent[-1], "x")
+    assert (x.nulls, x.distance, x.noise, x.before, x.constant) == (1, None, None, None, False)
+
+
+def test_a_column_that_was_null_in_the_reference() -> None:
+    before = toys.rows("binary", 60, first=date(2013, 8, 1)).with_columns(
+        pl.lit(None, dtype=pl.Float64).alias("x")
+    )
+    x = column(measured(rows("binary"), reference=reference(train=before)).recent[-1], "x")
+    assert (x.distance, x.nulls, x.nulls_reference) == (None, 0, 1)
+
+
+def test_90_percent_nulls_are_told_as_a_share() -> None:
+    frame = rows("binary").with_columns(
+        pl.when(pl.int_range(pl.len()) % 10 == 0).then(pl.col("x")).alias("x"),
+        pl.when(pl.int_range(pl.len()) % 10 == 0).then(pl.col("c")).alias("c"),
+    )
+    window = measured(frame).recent[-1]
+    assert column(window, "x").nulls == column(window, "c").nulls == 0.9
+    assert (column(window, "x").distance or 1) < 0.4  # of the values that are there
+
+
+def test_infinite_numbers_are_out_of_range() -> None:
+    frame = rows("binary").with_columns(
+        pl.when(pl.int_range(pl.len()) % 4 == 0)
+        .then(float("inf"))
+        .otherwise(pl.col("x").clip(-1, 1))
+        .alias("x")
+    )
+    x = column(measured(frame).recent[-1], "x")
+    assert (x.out_of_range, x.nulls) == (0.25, 0)
+    assert x.distance is not None and x.distance < 0.2
+
+
+def test_values_beyond_the_schema_and_new_categories() -> None:
+    frame = rows("binary").with_columns(pl.col("x") + 5, c=pl.lit("\x1b[31mnew @team"))
+    window = measured(frame).recent[-1]
+    assert column(window, "x").out_of_range == 1
+    assert column(window, "x").distance == 1
+    c = column(window, "c")
+    assert (c.unknown, c.unknown_reference, c.distance, c.constant) == (1, 0, 1, True)
+
+
+def test_a_constant_column_and_one_that_always_was() -> None:
+    before = toys.rows("binary", 60, first=date(2013, 8, 1)).with_columns(y=pl.lit(7))
+    frame = rows("binary").with_columns(y=pl.lit(7), x=pl.lit(0.1))
+    window = measured(frame, reference=reference(train=before)).recent[-1]
+    assert column(window, "x").constant and not column(window, "y").constant
+
+
+def test_labels_that_have_not_come_are_pending_never_0() -> None:
+    frame = rows("binary")
+    found = measured(frame, None)
+    window = found.recent[-1]
+    assert (window.labels.joined, window.labels.pending, window.labels.share) == (0, 400, 0)
+    assert window.figures == {} and window.excess is None and window.target is None
+    assert window.estimated is not None and window.estimated.value is not None
+    # Rows of the last day are not late: their day has just ended.
+    assert window.labels.late == 360
+
+
+def test_late_and_partial_labels() -> None:
+    frame = rows("binary")
+    known = labelled(frame).with_columns(
+        frame["time"].dt.offset_by("3d").alias(KNOWN),
+        pl.when(pl.int_range(pl.len()) % 8 == 0).then(pl.lit("cancelled")).alias("excluded"),
+    )
+    window = measured(frame, known, known_by=datetime(2013, 12, 1)).recent[-1]
+    assert window.labels.excluded == {"cancelled": 36}
+    # Known are the days up to the 27th, and the row at midnight after them; the last day's are not late yet.
+    assert (window.labels.joined, window.labels.pending, window.labels.late) == (245, 119, 79)
+    assert window.labels.share == pytest.approx(245 / 364, abs=1e-6)
+    later = measured(frame, known, known_by=datetime(2013, 12, 4)).recent[-1]
+    assert (later.labels.joined, later.labels.pending, later.labels.share) == (350, 0, 1)
+
+
+def test_a_single_class_has_the_figures_that_are_defined() -> None:
+    frame = rows("binary").with_columns(target=pl.lit(0))
+    window = measured(frame, labelled(frame)).recent[-1]
+    assert window.figures["log_loss"].value is not None
+    assert window.figures["roc_auc"].value is None and window.figures["skill"].value is None
+    assert window.excess is not None and window.excess.value is not None and window.excess.value < 0
+    assert window.recoverable is not None and (window.recoverable.value or 0) > 0
+
+
+def test_a_flip_of_the_labels_shows_in_excess_and_a_recalibration_takes_it_away() -> None:
+    frame = rows("binary")
+    flipped = labelled(frame).with_columns((1 - pl.col("target")).alias("target"))
+    window = measured(frame, flipped).recent[-1]
+    assert window.excess is not None and window.excess.low is not None and window.excess.low > 0.2
+    assert window.recoverable is not None and window.recoverable.low is not None
+    assert window.recoverable.low > 0.2
+
+
+def test_the_estimate_is_near_the_loss_that_labels_tell() -> None:
+    frame = rows("binary", a_day=300)
+    window = measured(frame, labelled(frame)).recent[-1]
+    assert window.estimated is not None and window.estimated.value is not None
+    assert window.estimated.value == pytest.approx(window.figures["log_loss"].value, abs=0.02)
+
+
+def test_a_repeated_key_counts_once_and_its_first_answer_counts() -> None:
+    frame = rows("binary")
+    again = frame.tail(50).with_columns(pl.lit(0.999).alias(SCORE))
+    both = pl.concat([frame, again])
+    window = measured(both, labelled(frame)).recent[-1]
+    assert (window.rows, window.duplicates) == (400, 50)
+    assert window.figures == measured(frame, labelled(frame)).recent[-1].figures
+
+
+def test_a_release_in_the_middle_counts_by_version() -> None:
+    frame = rows("binary").with_columns(
+        pl.when(pl.col("time") < datetime(2013, 11, 26))
+        .then(pl.lit("v0.9.0\n@x"))
+        .otherwise(pl.lit("v1.0.0"))
+        .alias(VERSION)
+    )
+    window = measured(frame, labelled(frame)).recent[-1]
+    assert window.versions == {"v0.9.0\\n\\x40x": 200, "v1.0.0": 200}
+    assert (window.rows, window.labels.joined) == (200, 200)
+
+
+def test_labels_of_unknown_keys_are_ignored_and_counted() -> None:
+    frame = rows("binary")
+    more = pl.concat(
+        [labelled(frame), labelled(frame.head(5)).with_columns(("other-" + pl.col("key")).alias("key"))]
+    )
+    found = measured(frame, more)
+    assert found.quality is not None and found.quality.unknown_labels == 5
+    assert found.recent == measured(frame, labelled(frame)).recent
+
+
+def test_served_values_are_compared_with_those_from_raw_data() -> None:
+    frame = rows("binary")
+    third = pl.int_range(pl.len()) % 4 == 0
+    anew = frame.select("key", "c", "d", "y", pl.col("x").cast(pl.Float32).cast(pl.Float64)).head(1000)
+    served = frame.with_columns(
+        pl.when(third).then(pl.col("y") + 1).otherwise("y").alias("y"),
+        pl.when(third).then(None).otherwise(pl.col("c")).alias("c"),
+    )
+    first, _, last = measured(served, None, anew=anew).recent
+    assert {one.name: one.skew for one in first.columns} == {"c": 0.25, "x": 0, "d": 0, "y": 0.25}
+    assert all(one.skew == 0.25 for one in last.columns if one.name == "y")
+    assert measured(frame).recent[-1].columns[0].skew is None
+
+
+def test_rows_after_until_are_not_looked_at() -> None:
+    frame = rows("binary", days=40)
+    found = measured(frame, labelled(frame))
+    assert (
+        found.recent == measured(frame.filter(pl.col("time") < datetime(2013, 12, 1)), labelled(frame)).recent
+    )
+    assert found.quality is not None and found.quality.newest == "2013-11-30T00:39:00"
+    assert found.until == UNTIL.isoformat()
+
+
+def test_a_growing_shift_grows_the_distance_and_the_window_before_tells_when() -> None:
+    frame = rows("binary").with_columns(
+        pl.when(pl.col("time") >= datetime(2013, 11, 21)).then(pl.col("x") + 0.5).otherwise("x").alias("x")
+    )
+    first, second, third = measured(frame).recent
+    assert (column(third, "x").distance or 0) > 0.4 > 0.15 > (column(second, "x").distance or 1)
+    assert (column(third, "x").before or 0) > 0.4
+    assert column(first, "x").before is None  # there is nothing before it
+
+
+def test_wrong_labels_are_refused_by_name() -> None:
+    for task, value in (("binary", 2), ("multiclass", "@four"), ("regression", float("inf"))):
+        frame = pl.DataFrame({"key": ["=1\n"], "target": [value]})
+        with pytest.raises(labels.DataError, match=r"=1\\n has"):
+            labels.normal(frame, table(task))  # type: ignore[arg-type]
+
+
+def test_numbers_are_finite_in_the_record() -> None:
+    frame = rows("regression").with_columns(pl.lit(1e300).alias("x"))
+    x = column(measured(frame, None, "regression").recent[-1], "x")
+    assert x.distance is not None and np.isfinite(x.distance)

@@ -1,0 +1,125 @@
+"""Small tables of each task: rows as production has them, their labels, and the reference before them."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mainline import drift, policy
+from mainline.policy import MonitorPolicy, RetrainPolicy
+from mainline.records import Figure
+from mainline.schema import FeatureTable, Task
+from monitoring import labels, windows
+from monitoring.reference import SCORE, Reference
+from tests.serving.toys import table
+
+FIRST = date(2013, 11, 1)
+UNTIL = date(2013, 11, 30)
+POLICY = MonitorPolicy(
+    window_days=10,
+    windows=3,
+    fault_days=2,
+    months=2,
+    confidence=0.9,
+    resamples=200,
+    minimum_rows=10,
+    minimum_blocks=5,
+    limits=policy.monitor().limits,
+    label_lag_days=1,
+    labelled_share=0.8,
+    cooldown_days=0,
+    retrain=RetrainPolicy(where="ci", schedule=[], open_limit=1, daily_limit=1, gpu_hours=0),
+)
+
+
+def rows(task: Task, days: int = 30, a_day: int = 40, first: date = FIRST, seed: int = 1) -> pl.DataFrame:
+    """With SCORE, and the target, which follows it."""
+    random = np.random.default_rng(seed)
+    n = days * a_day
+    times = [
+        datetime.combine(first, datetime.min.time()) + timedelta(days=k // a_day, minutes=k % a_day)
+        for k in range(n)
+    ]
+    frame = pl.DataFrame(
+        {
+            "key": [f"{first}-{k}" for k in range(n)],
+            "time": pl.Series(times, dtype=pl.Datetime("us")),
+            "c": random.choice(["red", "green", "blue"], n),
+            "x": random.normal(0, 0.3, n),
+            "d": random.choice(["on", "off"], n),
+            "y": random.integers(0, 50, n),
+        }
+    )
+    score, target = _outcome(task, random, n)
+    return frame.with_columns(pl.Series(SCORE, score), pl.Series("target", target))
+
+
+def _outcome(task: Task, random: np.random.Generator, n: int) -> tuple[Any, Any]:
+    if task == "binary":
+        p = random.beta(2, 5, n)
+        return p, (random.random(n) < p).astype(int)
+    if task == "multiclass":
+        p = random.dirichlet((2, 2, 2), n)
+        codes = (random.random(n)[:, None] > p.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+        return p.tolist(), [table(task).classes[code] for code in codes]
+    value = random.normal(10, 3, n)
+    return value, value + random.normal(0, 1, n)
+
+
+def labelled(frame: pl.DataFrame, task: Task = "binary") -> pl.DataFrame:
+    return labels.normal(frame.select("key", "target"), table(task))
+
+
+def reference(task: Task = "binary", **changes: Any) -> Reference:
+    before = rows(task, 60, first=date(2013, 8, 1), seed=2)
+    name = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}[task]
+    record = drift.Reference(
+        model="toy",
+        version="v1.0.0",
+        commit="0" * 40,
+        promoted=None,
+        windows={},
+        rows=before.height,
+        figures={name: Figure(value=0.5, low=0.4, high=0.6)},
+    )
+    return Reference.of(record, changes.get("train", before), before, table=changes.get("table", table(task)))
+
+
+def measured(
+    frame: pl.DataFrame, known: pl.DataFrame | None = None, task: Task = "binary", **more: Any
+) -> drift.Drift:
+    found = windows.measure(
+        frame.drop("target"), known, more.pop("reference", reference(task)), POLICY, UNTIL, **more
+    )
+    return drift.Drift.model_validate_json(found.model_dump_json())  # what is written can be read
+
+
+def column(window: drift.Window, name: str) -> drift.ColumnDrift:
+    return next(one for one in window.columns if one.name == name)
+
+
+def line(row: dict[str, Any], declared: FeatureTable, **changes: Any) -> bytes:
+    """As the service logs it."""
+    features = {one.name: row[one.name] for one in declared.features}
+    content = {
+        "at": "2013-12-01T00:00:00+00:00",
+        "request_id": "0",
+        "model": "toy",
+        "version": "v1.0.0",
+        "key": row["key"],
+        "time": row["time"].isoformat(),
+        "score": row[SCORE],
+        "decision": False,
+        "features": features,
+    } | changes
+    return json.dumps(content).encode() + b"\n"
+
+
+def log(frame: pl.DataFrame, path: Path, task: Task = "binary") -> Path:
+    path.write_bytes(b"".join(line(row, table(task)) for row in frame.to_dicts()))
+    return path

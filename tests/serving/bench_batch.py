@@ -1,0 +1,112 @@
+"""Batch scoring: rows a second from Parquet, DuckDB and PostgreSQL into each; a month of flights, many times.
+
+`--quick`: 200,000 rows instead of 1,000,000. PostgreSQL is left out where it is not installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from serving import build
+from tests.deploy.test_compose import POSTGRES, free_port, postgres
+from tests.imports import ROOT
+from usecase.schema import FEATURES
+
+ROWS = 200_000 if "--quick" in sys.argv else 1_000_000
+WORD = "bench"
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bento = build.build(ROOT, "v0.0.1", folder)
+        given = folder / "rows"
+        _tile(given)
+        print(f"{ROWS:,} rows, load {os.getloadavg()[0]:.1f}; rows/s, and the most memory of the process")
+        _show("Parquet to Parquet", bento, str(given), str(folder / "out"))
+        base = folder / "base.duckdb"
+        with duckdb.connect(str(base)) as database:
+            database.execute("CREATE TABLE rows AS SELECT * FROM read_parquet($1)", [f"{given}/*.parquet"])
+        _show("Parquet to DuckDB", bento, str(given), f"duckdb:{folder}/scores.duckdb?table=scores")
+        _show("DuckDB to DuckDB", bento, f"duckdb:{base}?table=rows", f"duckdb:{base}?table=scores")
+        if POSTGRES:
+            with _server() as address:
+                _show("Parquet to PostgreSQL", bento, str(given), f"{address}?table=scores")
+                _fill(address, given)
+                _show("PostgreSQL to Parquet", bento, f"{address}?table=rows", str(folder / "pg"))
+    return 0
+
+
+def _tile(folder: Path) -> None:
+    """Copies of the test month in files of about 100,000 rows, each with keys of its own."""
+    folder.mkdir()
+    month, key = pl.read_parquet(ROOT / "data/features/test.parquet"), FEATURES.key.name
+    if month.schema[key] != pl.String():
+        raise SystemExit("the bench makes keys out of strings; this use case has others")
+    copies = -(-ROWS // month.height)
+    for first in range(0, copies, 4):
+        parts = [month.with_columns(pl.col(key) + f"_{n}") for n in range(first, min(first + 4, copies))]
+        left = max(ROWS - first * month.height, 0)
+        pl.concat(parts).head(left).write_parquet(folder / f"{first:03}.parquet")
+
+
+def _show(label: str, bento: dict[str, object], given: str, out: str) -> None:
+    command = [
+        sys.executable, "-m", "serving.batch", "--input", given, "--output", out, "--json",
+        "--bento", str(bento["path"]), "--sha256", str(bento["sha256"]),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    if done.returncode:
+        print(f"{label:24} failed with exit code {done.returncode}")
+        return
+    told = json.loads(done.stdout)
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"{label:24} {told['rows_per_second']:>9,}  {most:,.0f} MB at most so far", flush=True)
+
+
+def _fill(address: str, given: Path) -> None:
+    import psycopg
+
+    kinds = {
+        "string": "text",
+        "int64": "bigint",
+        "float64": "float8",
+        "date": "date",
+        "datetime": "timestamp",
+    }
+    wanted = {c.name: kinds[c.dtype] for c in (FEATURES.key, FEATURES.time, *FEATURES.features)}
+    with psycopg.connect(address) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE rows ({', '.join(f'{n} {k}' for n, k in wanted.items())})".encode())
+        for path in sorted(given.glob("*.parquet")):
+            with cursor.copy("COPY rows FROM STDIN (FORMAT csv)") as copy:
+                frame = pl.read_parquet(path, columns=list(wanted)).select(list(wanted))
+                copy.write(frame.write_csv(include_header=False).encode())
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
+    port = free_port()
+    os.environ["PGPASSWORD"] = WORD
+    try:
+        with postgres(folder, port, WORD):
+            yield f"postgresql://mlflow@127.0.0.1:{port}/mlflow"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

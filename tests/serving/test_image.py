@@ -1,0 +1,125 @@
+"""The image: real BentoML, and stand-ins for the container engines, which keep what they were asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mainline.errors import ConfigError, DeployError
+from serving import image
+from tests.imports import ROOT
+
+NAME = "registry.example.org:5000/team/flight-delay:v0.0.1"
+DIGEST = f"sha256:{'5' * 64}"
+# No container engine runs where these tests run. This answers as docker, podman and buildah document it.
+ENGINE = f"""#!{sys.executable}
+import json, os, sys
+from pathlib import Path
+asked, here = sys.argv[1:], Path(__file__).parent
+log = {{"engine": Path(__file__).name, "asked": asked,
+       "stdin": "" if asked[0] != "login" else sys.stdin.read(),
+       "config": os.environ.get("DOCKER_CONFIG", ""), "password": os.environ.get("MAINLINE_IMAGE_PASSWORD")}}
+if asked[0] == "build":
+    context = Path(asked[-1])
+    log["files"] = sorted(str(p.relative_to(context)) for p in context.rglob("*") if p.is_file())
+    file = next(asked[i + 1] for i, word in enumerate(asked) if word == "--file")
+    log["dockerfile"] = Path(file).read_text()
+with (here / "log").open("a") as out:
+    out.write(json.dumps(log) + "\\n")
+if asked[0] == "version":
+    print('"28.2.2"')
+elif (here / "refuses").exists() and (here / "refuses").read_text() == asked[0]:
+    sys.exit("denied: requested access to the resource is denied")
+elif asked[0] == "push" and "--digestfile" in asked:
+    Path(asked[asked.index("--digestfile") + 1]).write_text("{DIGEST}")
+elif asked[:2] == ["image", "inspect"]:
+    print("other.example.org/x@sha256:" + "9" * 64 + "\\n" + asked[-1].rpartition(":")[0] + "@{DIGEST}\\n")
+"""
+
+
+@pytest.fixture
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all of the PATH but the system's; an engine is put there by its name."""
+    folder = tmp_path / "engines"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}")
+    return folder
+
+
+def install(folder: Path, name: str) -> None:
+    (folder / name).write_text(ENGINE)
+    (folder / name).chmod(0o755)
+
+
+def asked(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("serving")
+@pytest.mark.parametrize("engine", image.ENGINES)
+def test_a_bento_is_built_and_pushed_and_the_registrys_digest_told(
+    engine: str, engines: Path, bento: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    install(engines, engine)
+    monkeypatch.setenv("MAINLINE_IMAGE_USER", "robot")
+    monkeypatch.setenv("MAINLINE_IMAGE_PASSWORD", "s3cr3t")
+    assert image.main(["--bento", str(bento), "--name", NAME]) == 0
+    assert json.loads(capsys.readouterr().out) == {"image": f"{NAME.rpartition(':')[0]}@{DIGEST}"}
+    log = {one["asked"][0]: one for one in asked(engines)}
+    assert {one["engine"] for one in asked(engines)} == {engine}
+    assert log["login"]["asked"][1:] == [
+        "--username",
+        "robot",
+        "--password-stdin",
+        "registry.example.org:5000",
+    ]
+    assert log["login"]["stdin"] == "s3cr3t"
+    assert not Path(log["login"]["config"]).exists(), "what login keeps is gone"
+    assert NAME in log["build"]["asked"] and log["build"]["password"] is None
+    assert {"src/serving/run.py", "src/models/model.onnx", "src/bundle.json"} <= set(log["build"]["files"])
+    assert "FROM " in log["build"]["dockerfile"]
+    assert NAME in log["push"]["asked"]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("serving")
+@pytest.mark.parametrize("step", ["build", "push", "login"])
+def test_what_the_engine_refuses_is_an_error_of_ours(
+    step: str, engines: Path, bento: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(engines, "docker")
+    (engines / "refuses").write_text(step)
+    monkeypatch.setenv("MAINLINE_IMAGE_USER", "robot")
+    monkeypatch.setenv("MAINLINE_IMAGE_PASSWORD", "s3cr3t")
+    with pytest.raises(DeployError) as caught:
+        image.image(bento, NAME)
+    assert step == "build" or "denied" in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_without_an_engine_it_is_said(engines: Path) -> None:
+    with pytest.raises(ConfigError, match="none of docker, podman, buildah is installed"):
+        image.find()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x", "flight-delay:v1", "registry.example.org/x", "-x/y:z", "a/b:c\n", "A/b:c"]
+)
+def test_a_name_without_host_or_tag_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no name of an image"):
+        image.image(tmp_path / "x.bento", name)
+
+
+def test_the_command_ends_with_the_errors_code(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.image", "--bento", "x", "--name", "x"],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PATH": str(tmp_path)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (ConfigError.exit_code, "")
