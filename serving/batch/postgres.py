@@ -59,6 +59,8 @@ class PostgresTables(Tables):
             for frame in scored:
                 copy.write(_csv(frame.select(list(self.columns))))
         self._run("ANALYZE mainline_staging")
+        # Of a table filled a moment ago the planner knows nothing: it would compare all rows with all.
+        self._run("SET LOCAL enable_nestloop = off")
 
     def _run(self, sql: str, values: tuple[Any, ...] = ()) -> None:
         try:

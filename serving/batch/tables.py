@@ -141,6 +141,13 @@ class DuckTable(Table):
     def close(self) -> None:
         self._database.close()
 
+    def _columns(self) -> None:
+        """Types too, before anything is written: as a file would have them."""
+        super()._columns()
+        path = self._spool / "types.parquet"
+        self._spooled(f"SELECT {self._selected()} FROM {self._place.relation} LIMIT 0", path)  # noqa: S608
+        columns.check(self.label, files.schema(path), self._table)
+
     def _query(self, sql: str) -> list[tuple[Any, ...]]:
         import duckdb
 

@@ -55,14 +55,14 @@ EXIT_CODES = """\
 exit codes:
   0  done                        16 a file is not the one its record names
   1  unforeseen crash            17 two forms of the model disagree
-  2  wrong usage                 18 DVC, its cache or its remote failed
+  2  wrong usage                 18 DVC, its remote or the disk failed
   11 params.yaml is wrong        19 a record is missing or malformed
   12 the source does not answer  20 a reproduction gave something else
   13 the data is not acceptable  21 git failed
   14 training failed             22 the forge failed
   15 damaged or foreign          23 the branch moved on meanwhile
      checkpoint                  24 a deployment did not take
-                                 25 MLflow or Sigstore failed
+                                 25 MLflow, Sigstore or a database failed
   75 stopped by a signal, state saved; the same command goes on from there
 answers other than yes, where nothing failed:
   30 the lock is stale           32 the gate holds: a person decides

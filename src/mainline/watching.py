@@ -181,8 +181,9 @@ def _cooldown(
     release = last_release or (date.fromisoformat(promoted[:10]) if promoted else None)
     until, found = date.fromisoformat(drift.until), []
     for what, day in (("the release", release), ("a retraining was declined", last_closed)):
-        if day is not None and (passed := (until - day).days) < policy.cooldown_days:
-            text = f"held back: {max(0, passed)} days since {what}, {policy.cooldown_days:g} are kept"
+        # A replay looks at days before the release: none have passed, and no cooldown is none there, too.
+        if day is not None and (passed := max(0, (until - day).days)) < policy.cooldown_days:
+            text = f"held back: {passed} days since {what}, {policy.cooldown_days:g} are kept"
             found.append(
                 finding("cooldown", "cooldown", "watch", "", float(passed), policy.cooldown_days, text)
             )

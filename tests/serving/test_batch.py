@@ -160,6 +160,7 @@ POINTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_loses_and_doubles_nothing(point: str, model: Path, given: Path, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
@@ -180,6 +181,7 @@ def test_a_line_that_was_cut_off_counts_for_nothing(model: Path, given: Path, tm
     assert score(model, str(given), str(tmp_path)).rows == 0
 
 
+@pytest.mark.slow
 def test_two_at_once_take_turns(model: Path, given: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     line = batching.command(model, str(given), str(out))
