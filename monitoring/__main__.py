@@ -7,6 +7,7 @@ import signal
 import sys
 
 from mainline.errors import Interrupted, MainlineError
+from pipeline import determinism
 
 VERBS = {
     "check": "measure what production answered, into reports/drift.json",
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(["usage: python -m monitoring VERB", "", *lines]), file=sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the temporary folders go on either
+    determinism.pin()  # before numpy is there: a backtest trains the bytes that CI would
     try:
         module = importlib.import_module(f"monitoring.{arguments[0]}")
         return int(module.main(arguments[1:]) or 0)

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -23,6 +23,7 @@ from monitoring.reference import PREDICTIONS, Reference
 from monitoring.staging import Stage
 from pipeline import params
 from pipeline.params import Params
+from pipeline.text import inert
 from usecase.schema import FEATURES
 
 EXAMPLES = """examples:
@@ -40,9 +41,9 @@ def main(arguments: list[str]) -> int:
         options.reference, FEATURES, settings.evaluate.costs, settings.evaluate.calibration_bins
     )
     with tempfile.TemporaryDirectory(prefix="watch-") as folder:
-        stage, reader = Stage(Path(folder)), Reader(FEATURES, reference.record.model)
+        stage, reader = Stage(Path(folder)), _reader(reference)
         stage.fill(reader.batches(options.log), FEATURES.time.name, _progress)
-        until = options.until or newest_whole_day(stage)
+        until = options.until or (stage.newest_whole_day() if stage.rows else _yesterday())
         first = _first_day(until, watch)
         labels = _labels(options, settings, watch, first, until, stage)
         found = staging.observe(
@@ -60,11 +61,9 @@ def main(arguments: list[str]) -> int:
             watch,
             until,
             known_by=options.known_by,
-            malformed=reader.found.malformed,
-            lines=reader.found.lines,
-            missing=dict(sorted(reader.found.missing.items())),
-            extra=dict(sorted(reader.found.extra.items())),
+            log=reader.found,
         )
+        record = _counted(record, stage, until, labels)
         record.write(options.out)
         if options.html:
             _html(options, stage, labels, reference, record)
@@ -74,24 +73,20 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def newest_whole_day(stage: Stage) -> date:
-    """The day before the newest one in the log, which may not be over; that one when there is no other.
-
-    Raises DataError when the log has no day.
-    """
-    if not stage.rows:
-        raise DataError(
-            "the log has no row from which a last day could be known",
-            remedy="give the day: --until 2013-11-30",
-        )
-    days = sorted(stage.rows)
-    return max(days[0], days[-1] - timedelta(days=1))
+def _reader(reference: Reference) -> Reader:
+    """Of lines as the version in production has them: the code at hand may be ahead of it."""
+    return Reader(reference.table, reference.record.model, reference.record.version)
 
 
 def _first_day(until: date, watch: MonitorPolicy) -> date:
-    """The oldest day that any window looks at, those before the first ones included."""
-    recent = windows.trailing(until, watch.window_days, watch.windows + 1)[0][0]
-    history = windows.months(until, watch.months + 1, date.min)[0][0]
+    """The oldest day that any window looks at, those before the first ones included. Raises DataError."""
+    try:
+        recent = windows.trailing(until, watch.window_days, watch.windows + 1)[0][0]
+        history = windows.months(until, watch.months + 1, date.min)[0][0]
+    except (OverflowError, ValueError):  # of a calendar from the year 1 to 9999
+        raise DataError(
+            f"{until} is no day that windows can end with", remedy="correct the times, or give --until"
+        ) from None
     return min(recent, history)
 
 
@@ -107,13 +102,30 @@ def _labels(
     if place is None:
         return None
     if place != labelling.SOURCE:
-        return labelling.read(place)
+        return _told(labelling.read(place, known_by=options.known_by), place)
     seen = [day for day in stage.rows if first <= day <= until]
     if not seen:
         return None
     print("labels: computing them from the raw data", file=sys.stderr, flush=True)
     lag = watch.label_lag_days
     return labelling.from_source(settings, min(seen), max(seen), lag, options.lookback)
+
+
+def _told(labels: Labels, place: str) -> Labels:
+    if labels.frame.is_empty():
+        print(f"labels: {inert(place)} holds no labels yet", file=sys.stderr, flush=True)
+    if labels.contradicting:
+        why = "keys have labels that contradict each other: left out (known_at says which came last)"
+        print(f"warning: {labels.contradicting:,} {why}", file=sys.stderr, flush=True)
+    return labels
+
+
+def _counted(record: Drift, stage: Stage, until: date, labels: Labels | None) -> Drift:
+    """With what only the log and the labels as a whole tell."""
+    after = sum(rows for day, rows in stage.rows.items() if day > until)
+    more = {"after": after, "contradicting_labels": labels.contradicting if labels else 0}
+    quality = record.quality.model_copy(update=more) if record.quality else None
+    return record.model_copy(update={"quality": quality})
 
 
 def _html(
@@ -145,8 +157,8 @@ def _drawn(
     part = observed.part(
         report.sample(pl.concat(share), key), labels.frame if labels else None, reference, options.known_by
     )
-    before = report.reference_rows(options.reference_rows, options.reference / PREDICTIONS, FEATURES)
-    return report.write(options.html, part.rows, before, FEATURES)
+    before = report.reference_rows(options.reference_rows, options.reference / PREDICTIONS, reference.table)
+    return report.write(options.html, part.rows, before, reference.table)
 
 
 def summary(record: Drift) -> str:
@@ -158,10 +170,17 @@ def summary(record: Drift) -> str:
         worst = max(window.columns, key=lambda one: (one.distance or 0) - (one.noise or 0), default=None)
         drift = f"; most drift: {worst.name} {worst.distance:.2f}" if worst and worst.distance else ""
         lines.append(f"{window.first} to {window.last}: {window.rows:,} rows, {share}{drift}")
+    if record.quality and record.quality.after:
+        lines.append(f"{record.quality.after:,} rows are of days after {record.until}: not looked at")
     if record.malformed.lines:
         reasons = ", ".join(f"{number:,} {name}" for name, number in record.malformed.reasons.items())
         lines.append(f"malformed: {reasons}")
     return "\n".join(lines)
+
+
+def _yesterday() -> date:
+    """For a log without rows, which has no day of its own."""
+    return datetime.now(UTC).date() - timedelta(days=1)
 
 
 def _progress(rows: int) -> None:

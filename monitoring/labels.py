@@ -9,7 +9,7 @@ import contextlib
 import sys
 import tempfile
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -31,22 +31,29 @@ SOURCE = "source"
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """`frame`: key, target, excluded, KNOWN, a row a key. `anew`: the features, from raw data only."""
+    """`frame`: key, target, excluded, KNOWN, a row a key. `anew`: the features, from raw data only.
+
+    `contradicting`: keys with labels that differ, of which none is the newest; they have no row.
+    """
 
     frame: pl.DataFrame
     anew: pl.DataFrame | None = None
+    contradicting: int = 0
 
 
-def read(place: str, table: FeatureTable = FEATURES) -> Labels:
+def read(place: str, table: FeatureTable = FEATURES, known_by: datetime | None = None) -> Labels:
     """A Parquet file, folder or s3:// prefix with key and target, excluded and known_at where there are.
 
-    Raises DataError: unreadable, a column is missing or of another type, targets that contradict each other.
+    A place without files has no labels yet. `known_by`: labels that became known later do not exist yet.
+
+    Raises DataError: no such place, unreadable, a column is missing or of another type.
     """
-    names = [name for name in files(place) if name.endswith(".parquet")]
-    if not names:
+    found = files(place)
+    names = [name for name in found if name.endswith(".parquet")]
+    if found and not names:
         raise DataError(f"{inert(place)} holds no Parquet file", remedy="give the labels as Parquet")
     options = S3_READ if place.startswith("s3://") else None
-    parts = []
+    parts = [_none(table)]
     for name in names:
         try:
             frame = pl.scan_parquet(name, glob=False, hive_partitioning=False, storage_options=options)
@@ -57,7 +64,14 @@ def read(place: str, table: FeatureTable = FEATURES) -> Labels:
                 why=str(error).splitlines()[0],
                 remedy="correct the file, or leave it out",
             ) from None
-    return Labels(_distinct(pl.concat(parts), table))
+    distinct, contradicting = _distinct(pl.concat(parts), table, known_by)
+    return Labels(distinct, contradicting=contradicting)
+
+
+def _none(table: FeatureTable) -> pl.DataFrame:
+    """No labels, in their types."""
+    schema = {one.name: DTYPES[one.dtype] for one in (table.key, table.target)}
+    return normal(pl.DataFrame(schema=schema), table)
 
 
 def _picked(frame: pl.LazyFrame, name: str, table: FeatureTable) -> pl.LazyFrame:
@@ -129,21 +143,24 @@ def _check(labels: pl.DataFrame, table: FeatureTable) -> None:
         )
 
 
-def _distinct(labels: pl.DataFrame, table: FeatureTable) -> pl.DataFrame:
-    """One label a key, the one known first. Raises DataError for two that differ, naming the key."""
-    key = table.key.name
+def _distinct(
+    labels: pl.DataFrame, table: FeatureTable, known_by: datetime | None
+) -> tuple[pl.DataFrame, int]:
+    """One label a key, with the time when it was known first; how many keys have none because theirs differ.
+
+    A label that differs from an earlier one corrects it.
+    """
+    key, value = table.key.name, [table.target.name, table.excluded.name]
+    if known_by is not None:
+        labels = labels.filter(pl.col(KNOWN).is_null() | (pl.col(KNOWN) <= known_by))
     ordered = labels.sort(KNOWN, nulls_last=False, maintain_order=True)
-    once = ordered.unique([key, table.target.name, table.excluded.name], keep="first", maintain_order=True)
-    repeated = once.filter(pl.col(key).is_duplicated())
-    if repeated.height:
-        name = repeated[key].sort()[0]
-        two = once.filter(pl.col(key) == name)[table.target.name].to_list()[:2]
-        raise DataError(
-            f"{repeated[key].n_unique():,} keys have labels that contradict each other",
-            why=f"{inert(str(name))}: {' and '.join(inert(str(one)) for one in two)}",
-            remedy="correct the labels, or give known_at and one row a key",
-        )
-    return once
+    once = ordered.unique([key, *value], keep="first", maintain_order=True)
+    differ = pl.col(key).is_duplicated()
+    doubted = once.filter(differ).select(key).unique()
+    several = ordered.join(doubted, on=key, how="semi", maintain_order="left")
+    last = several.filter(pl.col(KNOWN).eq_missing(pl.col(KNOWN).max().over(key)))
+    last = last.unique([key, *value], keep="first", maintain_order=True)
+    return pl.concat([once.filter(~differ), last.filter(~differ)]), last.filter(differ)[key].n_unique()
 
 
 def from_source(
@@ -160,9 +177,7 @@ def from_source(
     oldest = Month(1, 1) if lookback is None else start.plus(-lookback)
     months = [month for month in source.months if oldest <= month <= end]
     if not months:
-        raise DataError(
-            f"{source.name} has no month from {start} to {end}", remedy="choose another --labels or --until"
-        )
+        return Labels(_none(FEATURES))
     data = params.data.model_copy(update={"as_of": str(months[-1])})
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         ingest.ingest(ingest.Source(source.name, months, source.read), months[-1], Path(folder))

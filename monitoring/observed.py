@@ -15,6 +15,7 @@ from monitoring.tallies import DAY, Tallies, count
 
 BLOCK, TARGET, REASON, TIME = "_block", "_target", "_reason", "_time"
 KNOWN = "_known"  # of a label: since when it is known; null: always
+NEW_CLASS = "a class that the model has not"
 Outcomes = Callable[[date, date], pl.DataFrame]  # of the days from … to …, both included
 
 
@@ -78,7 +79,7 @@ def part(
     ours = first.filter(pl.col(VERSION) == reference.record.version)
     labelled = _labelled(ours, labels, table, known_by)
     if anew is not None:
-        labelled = _with_anew(labelled, anew, table)
+        labelled = _with_anew(labelled, anew, reference)
     tallies = None
     if labelled.height:
         tallies = count(labelled, labelled[SCORE], labelled[TARGET], reference)
@@ -120,7 +121,7 @@ def _first_answers(rows: pl.DataFrame, table: FeatureTable) -> tuple[pl.DataFram
 def _labelled(
     rows: pl.DataFrame, labels: pl.DataFrame | None, table: FeatureTable, known_by: datetime | None
 ) -> pl.DataFrame:
-    """With TARGET and REASON. A label with a reason has no target."""
+    """With TARGET and REASON. No target for a label with a reason, and none of a class that is new."""
     target, reason, key = table.target.name, table.excluded.name, table.key.name
     rows = rows.drop(target, reason, strict=False)
     kind = pl.String if table.target.dtype == "string" else pl.Float64
@@ -131,18 +132,22 @@ def _labelled(
     known = labels
     if known_by is not None:
         known = labels.filter(pl.col(KNOWN).is_null() | (pl.col(KNOWN) <= known_by))
+    why = pl.col(reason).cast(pl.String)
+    if table.task == "multiclass":
+        new = ~pl.col(target).is_in(list(table.classes))
+        why = pl.coalesce(why, pl.when(new).then(pl.lit(NEW_CLASS)))
     known = known.select(
-        key,
-        pl.when(pl.col(reason).is_null()).then(pl.col(target).cast(kind)).alias(TARGET),
-        pl.col(reason).cast(pl.String).alias(REASON),
+        key, pl.when(why.is_null()).then(pl.col(target).cast(kind)).alias(TARGET), why.alias(REASON)
     )
     return rows.join(known, on=key, how="left", maintain_order="left")
 
 
-def _with_anew(rows: pl.DataFrame, anew: pl.DataFrame, table: FeatureTable) -> pl.DataFrame:
-    """With the features as computed anew, and their block."""
+def _with_anew(rows: pl.DataFrame, anew: pl.DataFrame, reference: Reference) -> pl.DataFrame:
+    """With the features as computed anew, as far as they may be compared, and their block."""
+    table = reference.table
     key, block = table.key.name, table.block.name
-    renamed = {one.name: ANEW + one.name for one in table.features if one.name in anew.columns}
+    names = [one.name for one in table.features if reference.alike is None or one.name in reference.alike]
+    renamed = {name: ANEW + name for name in names if name in anew.columns}
     has_block = block in anew.columns and block not in (key, table.time.name)
     picked = anew.select(
         key,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import calendar
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,10 +16,10 @@ from pydantic import ValidationError
 from mainline import drift
 from mainline.errors import RecordError
 from mainline.profile import ColumnProfile, Profile, TableProfile
-from mainline.records import Metrics
+from mainline.records import Manifest, Metrics
 from mainline.schema import Column, FeatureTable, Task
 from mainline.settings import Month
-from monitoring import sketch
+from monitoring import featurecode, sketch
 from monitoring.sketch import Bins
 from pipeline import frames
 from pipeline.evaluation.figures import Decision
@@ -38,7 +40,8 @@ ANEW = "_anew."  # before a feature's name: as computed from the raw data
 @dataclass(frozen=True)
 class Reference:
     """`train` sketches the columns, `score` the answers on the test rows. `days`, `score_days`: how many
-    days lie in them. `bins`: of the calibration figures.
+    days lie in them. `bins`: of the calibration figures. `alike`: features that the code at hand computes as
+    production's did, so that served and recomputed values may be compared; None: all of them.
     """
 
     record: drift.Reference
@@ -49,12 +52,16 @@ class Reference:
     score_days: int
     decision: Decision | None = None
     bins: int = 15
+    alike: frozenset[str] | None = None
 
     @classmethod
     def read(
         cls, folder: Path, table: FeatureTable = FEATURES, costs: Costs | None = None, bins: int = 15
     ) -> Reference:
-        """What `mainline monitor` left in `folder`. Raises RecordError, and DataError for predictions."""
+        """What `mainline monitor` left in `folder`. Raises RecordError, and DataError for predictions.
+
+        Features and classes are those of the manifest: `table`, of the code at hand, may be ahead of it.
+        """
         record = _record(folder / NAME)
         metrics = Metrics.read(folder / Metrics.location.name)
         if metrics.task != table.task:
@@ -62,13 +69,15 @@ class Reference:
                 f"the model in production is of the task {metrics.task}, the use case is {table.task}",
                 remedy="release a model of this use case first",
             )
+        declared, table = table, _released(folder / Manifest.location.name, table)
         profile = Profile.read(folder / Profile.location.name).tables.get("train")
         score, score_days = _scores(folder / PREDICTIONS, table)
         decision = None
         if metrics.threshold is not None and costs is not None:
             decision = Decision(metrics.threshold, costs.false_positive, costs.false_negative)
         days = _days(profile.months) if profile else 1
-        return cls(record, table, profile, score, days, score_days or metrics.blocks, decision, bins)
+        alike = _alike(record, table, declared)
+        return cls(record, table, profile, score, days, score_days or metrics.blocks, decision, bins, alike)
 
     @classmethod
     def of(
@@ -117,6 +126,43 @@ def _record(path: Path) -> drift.Reference:
             why=str(error).splitlines()[0],
             remedy="mainline monitor writes it: run that",
         ) from None
+
+
+def _released(path: Path, table: FeatureTable) -> FeatureTable:
+    """`table` with the features and classes of a manifest, where there is one."""
+    if not path.exists():
+        return table
+    manifest = Manifest.read(path)
+    try:
+        features = tuple(_column(one) for one in manifest.inputs)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(
+            f"the inputs of {path} are no columns",
+            why=f"{type(error).__name__}: {error}",
+            remedy="release a version that this pipeline made",
+        ) from None
+    return replace(table, features=features, classes=tuple(manifest.classes))
+
+
+def _column(declared: dict[str, Any]) -> Column:
+    known = {one.name: declared[one.name] for one in fields(Column) if one.name in declared}
+    column = Column(**{**known, "values": tuple(declared.get("values", ()))})
+    if column.dtype not in frames.DTYPES:
+        raise ValueError(f"{column.name} is {column.dtype}")
+    return column
+
+
+def _alike(record: drift.Reference, released: FeatureTable, declared: FeatureTable) -> frozenset[str]:
+    """Features of both tables, of the same type, unless the code that computes them has changed since."""
+    if changed := featurecode.changed(record.commit):
+        print(
+            f"skew: not looked for: {', '.join(changed)} is not as in {record.version}",
+            file=sys.stderr,
+            flush=True,
+        )
+        return frozenset()
+    types = {one.name: one.dtype for one in declared.features}
+    return frozenset(one.name for one in released.features if types.get(one.name) == one.dtype)
 
 
 def score_column(table: FeatureTable) -> Column:

@@ -1,6 +1,7 @@
 """`python -m monitoring replay`: send the rows of real months to a running service, in order of time.
 
-The features are computed from the source's raw data, as the pipeline does; faults are put into them first.
+The features are computed from the source's raw data, as the pipeline does; faults are put into them first. Of
+several answers to a key on its day the watch counts the first: replay a fault into a log without these rows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from mainline.errors import ConfigError, DataError, ServiceError
+from mainline.errors import ConfigError, DataError, Interrupted, ServiceError
 from mainline.schema import FeatureTable
 from mainline.settings import Month
 from monitoring import faults, labels
@@ -35,12 +36,16 @@ def main(arguments: list[str]) -> int:
     """Send all rows. Raises ConfigError, DataError, SourceError, ServiceError."""
     options = _parser().parse_args(arguments)
     found = [faults.parse(text, options.since) for text in options.fault]
+    if options.since and not found:
+        raise ConfigError("--since is the first day of a --fault, and there is none")
     if any(fault.kind == "flip" for fault in found):
         raise ConfigError("flip changes labels, and those are not sent", remedy="choose another fault")
+    _reachable(options.url)
     rows = months(sorted(Month.parse(text, name="--months") for text in options.months))
     rows = rows.head(options.rows) if options.rows else rows
     for fault in found:
         rows = faults.apply(rows, fault)
+    print(f"replay: {rows.height:,} rows to {options.url}", file=sys.stderr, flush=True)
     started = time.perf_counter()
     sent = send(rows, options.url, options.speed, _progress(rows.height))
     seconds = time.perf_counter() - started
@@ -52,7 +57,8 @@ def months(wanted: list[Month]) -> pl.DataFrame:
     """Key, time and features of these months, ordered by time, then key. Raises DataError for no rows."""
     first, last = wanted[0].first_day, wanted[-1].plus(1).first_day - timedelta(days=1)
     table = labels.from_source(params.load(), first, last, 0).anew
-    assert table is not None  # noqa: S101
+    if table is None:
+        raise DataError(f"the source has no row up to {last}", remedy="choose other months")
     day = pl.col(FEATURES.time.name).cast(pl.Date)
     inside = table.filter(day.dt.truncate("1mo").is_in([month.first_day for month in wanted]))
     if not inside.height:
@@ -84,9 +90,27 @@ def send(
                 progress(sent)
             if speed:
                 time.sleep(max(0.0, started + sent / speed - time.perf_counter()))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped after {sent:,} of {rows.height:,} rows, which stand in the service's log",
+            remedy="a replay starts at the first row again: answers to the same keys count once",
+        ) from None
     finally:
         connection.close()
     return sent
+
+
+def _reachable(url: str) -> None:
+    """Raises ConfigError for no address, ServiceError for nobody there: before the rows are made."""
+    connection = _connection(url)
+    try:
+        connection.connect()
+    except OSError as error:
+        raise ServiceError(
+            f"the service at {url} does not answer", why=str(error), remedy="start it: make serve"
+        ) from None
+    finally:
+        connection.close()
 
 
 def _ask(connection: http.client.HTTPConnection, url: str, part: pl.DataFrame) -> None:
@@ -141,6 +165,18 @@ def _day(text: str) -> date:
         raise ConfigError(f"{text!r} is no day", remedy="write it as YYYY-MM-DD") from None
 
 
+def _positive(kind: type[float]) -> Callable[[str], float]:
+    def parsed(text: str) -> float:
+        try:
+            if (value := kind(text)) > 0:
+                return value
+        except ValueError:
+            pass
+        raise ConfigError(f"{text!r} is not above 0", remedy="leave the flag out for no limit")
+
+    return parsed
+
+
 def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m monitoring replay",
@@ -150,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--months", nargs="+", required=True, metavar="YYYY-MM")
     made.add_argument("--url", required=True, help="of the service, or of its deployment's front")
-    made.add_argument("--rows", type=int, help="no more than that many")
+    made.add_argument("--rows", type=_positive(int), help="no more than that many")
     made.add_argument(
         "--fault",
         action="append",
@@ -158,5 +194,5 @@ def _parser() -> argparse.ArgumentParser:
         help="stuck:temp, unit:temp, null:seats:0.5, category:origin, airport",
     )
     made.add_argument("--since", type=_day, metavar="DAY", help="the faults' first day (default: all along)")
-    made.add_argument("--speed", type=float, metavar="ROWS", help="a second, at most")
+    made.add_argument("--speed", type=_positive(float), metavar="ROWS", help="a second, at most")
     return made

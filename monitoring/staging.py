@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from monitoring import observed
 from monitoring.observed import Observed
-from monitoring.reference import Reference
+from monitoring.reference import AT, Reference
 from monitoring.tallies import DAY
 
 HELD_ROWS = 200_000  # before they are written
 DAYS, OUTCOMES = "days", "outcomes"
+STRAYS = 3  # newest days that hold fewer rows in all, or a smaller share of a usual day's, are errors
+STRAY_ANSWERS, STRAY_ROWS = 0.01, 0.1  # of the service's clock; of the rows' times, which callers give
 
 
 @dataclass
 class Stage:
-    """`folder` holds days/<day>/<n>.parquet; `rows` by day."""
+    """`folder` holds days/<day>/<n>.parquet; `rows` by day, `answered` by that of the answer (UTC)."""
 
     folder: Path
     rows: dict[date, int] = field(default_factory=dict)
+    answered: dict[date, int] = field(default_factory=dict)
 
     def fill(self, batches: Iterable[pl.DataFrame], time: str, progress: Callable[[int], None]) -> None:
         """Take every batch; `progress` is called with the rows so far."""
@@ -47,6 +50,18 @@ class Stage:
             folder.mkdir(parents=True, exist_ok=True)
             rows.drop(DAY).write_parquet(folder / f"{number:06d}.parquet", compression="lz4")
             self.rows[day] = self.rows.get(day, 0) + rows.height
+        for day, rows in together[AT].dt.date().drop_nulls().value_counts().iter_rows():
+            self.answered[day] = self.answered.get(day, 0) + rows
+
+    def newest_whole_day(self) -> date:
+        """The last day that is over, by the answers' own days: rows may be of days to come.
+
+        By the rows' where no answer has a day, or where answers came long after (a replay). Needs a row.
+        """
+        by_answers = _whole(self.answered, STRAY_ANSWERS) if self.answered else None
+        if by_answers and any(abs((day - by_answers).days) <= 1 for day in self.rows):
+            return by_answers
+        return _whole(self.rows, STRAY_ROWS)
 
     def days(self, first: date, last: date) -> list[list[date]]:
         """The days of that span in groups of about HELD_ROWS rows."""
@@ -64,6 +79,28 @@ class Stage:
         """All rows of these days, in the order in which they were answered."""
         files = [file for day in days for file in sorted((self.folder / DAYS / str(day)).glob("*.parquet"))]
         return pl.concat([pl.read_parquet(file, glob=False) for file in files])
+
+
+def _whole(rows: dict[date, int], share: float) -> date:
+    """The newest day but strays, when another follows it; else the day before, as that one may go on."""
+    needed = min(max(STRAYS, share * _usual(rows)), sum(rows.values()))
+    newest, seen = date.max, 0
+    for newest in sorted(rows, reverse=True):
+        seen += rows[newest]
+        if seen >= needed:
+            break
+    over = any((day - newest).days == 1 for day in rows)
+    return newest if over or newest == min(rows) else newest - timedelta(days=1)
+
+
+def _usual(rows: dict[date, int]) -> int:
+    """Rows of the day on which half of all rows lie in days that have no more."""
+    half, seen = sum(rows.values()) / 2, 0
+    for number in sorted(rows.values()):
+        seen += number
+        if seen >= half:
+            return number
+    return 0
 
 
 def observe(

@@ -13,20 +13,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mainline import drift
-from mainline.drift import ColumnDrift, Drift, Malformed, Quality
+from mainline.drift import ColumnDrift, Drift, Quality
 from mainline.policy import MonitorPolicy
 from mainline.records import Figure
 from mainline.settings import Month
 from monitoring import observed, performance, tallies
 from monitoring.observed import BLOCK, REASON, TARGET, TIME, Observed
 from monitoring.performance import Answers
+from monitoring.reading import Found
 from monitoring.reference import SCORE, Reference, as_array
 from monitoring.tallies import Scatter
 from pipeline.evaluation import bootstrap
 from pipeline.text import inert
 
 Span = tuple[date, date]  # first and last day, both included
-NO_LINES = Malformed(lines=0, reasons={}, samples=[])
 
 
 def measure(
@@ -50,7 +50,7 @@ def measure(
         anew: key and features as computed from the raw data, for the skew.
     """
     found = observed.at_once(rows, labels, reference, known_by, anew)
-    return record(found, reference, policy, until, known_by=known_by, lines=rows.height)
+    return record(found, reference, policy, until, known_by=known_by, log=Found(lines=rows.height))
 
 
 def record(
@@ -60,12 +60,10 @@ def record(
     until: date,
     *,
     known_by: datetime | None = None,
-    malformed: Malformed = NO_LINES,
-    lines: int = 0,
-    missing: dict[str, int] | None = None,
-    extra: dict[str, int] | None = None,
+    log: Found | None = None,
 ) -> Drift:
-    """The record from what was observed."""
+    """The record from what was observed; `log`: what reading it came upon."""
+    log = log or Found()
     view = _View.of(found, reference, policy, until, known_by or observed.end_of(until))
     recent = trailing(until, policy.window_days, policy.windows)
     newest = trailing(until, policy.fault_days, 2)
@@ -77,19 +75,21 @@ def record(
         task=reference.table.task,
         reference=reference.record,
         until=until.isoformat(),
-        malformed=malformed,
+        malformed=log.malformed.model_copy(update={"days": log.malformed_days(recent[0][0], until)}),
         recent=view.windows(names, [earlier, *recent]),
         newest=view.windows(["newest"], newest)[0],
         months=view.windows([first.strftime("%Y-%m") for first, _ in history], [_before(history), *history]),
         backtest=None,
         quality=Quality(
-            lines=lines,
+            lines=log.lines,
             volume={day.isoformat(): found.volume.get(day, 0) for day in _days(recent[0][0], until)},
             newest=None if newest_row is None else newest_row.isoformat(),
             age_days=_age(newest_row, until),
-            missing=missing or {},
-            extra=extra or {},
+            missing=dict(sorted(log.missing.items())),
+            extra=dict(sorted(log.extra.items())),
             unknown_labels=found.unknown_labels,
+            read={day.isoformat(): log.lines_of(day, until) for day in _days(recent[0][0], until)},
+            others=log.others,
         ),
     )
 

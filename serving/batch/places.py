@@ -12,6 +12,7 @@ from mainline.errors import ConfigError
 from pipeline.text import inert
 
 OURS = ("table", "schema", "query")  # parameters that are ours; a server's own stay in its address
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 REMEDY = "duckdb:///path/of.duckdb?table=NAME, postgresql://user@host/database?table=NAME; or ?query=SELECT…"
 
 
@@ -52,8 +53,8 @@ def parse(text: str) -> Place:
     """A path or s3:// prefix as it is, or a database's table. Raises ConfigError."""
     kind = re.match(r"(duckdb|postgresql|postgres):", text)
     if kind is None:
-        if not text or (re.match(r"[a-z][a-z0-9+]*://", text) and not text.startswith("s3://")):
-            raise ConfigError(f"{inert(text)!r} is no place that can be read or written", remedy=REMEDY)
+        if not text or (SCHEME.match(text) and not text.startswith("s3://")):
+            raise ConfigError(f"{_shown(text)!r} is no place that can be read or written", remedy=REMEDY)
         return text
     try:
         parts = urlsplit(text)
@@ -68,11 +69,23 @@ def parse(text: str) -> Place:
     if kind[1] == "duckdb":
         file = unquote(parts.netloc + parts.path)
         if not file or rest:
-            raise ConfigError(f"{inert(text, 200)!r} names no DuckDB file", remedy=REMEDY)
+            raise ConfigError(f"{_shown(text)!r} names no DuckDB file", remedy=REMEDY)
         return Database("duckdb", file, table, schema, query, _label("duckdb", file, table, schema, query))
     address = urlunsplit(("postgresql", parts.netloc, parts.path, rest, ""))
     where = f"{parts.hostname or ''}{parts.path}"  # no user, no password
     return Database("postgresql", address, table, schema, query, _label("pg", where, table, schema, query))
+
+
+def _shown(text: str) -> str:
+    """Scheme and host of an address, for a message: anything else of it may be of a password."""
+    try:
+        parts = urlsplit(text)
+        rest = f"{parts.path}{parts.query}{parts.fragment}"
+        host = "" if "@" in rest else parts.hostname or ""
+    except ValueError:
+        host = ""
+    scheme = SCHEME.match(text)
+    return inert(f"{scheme[1].lower()}://{host}" if scheme else "", 200)
 
 
 def _label(kind: str, where: str, table: str, schema: str, query: str) -> str:

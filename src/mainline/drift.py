@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from mainline.records import Figure, Part, Record
 from mainline.schema import Task
 
@@ -106,11 +108,17 @@ class Window(Part):
 
 
 class Malformed(Part):
-    """What of the log could not be used: `lines` in all, by `reasons` (printable), with a few samples."""
+    """What of the log could not be used: `lines` in all, by `reasons` (printable).
+
+    `samples`: a few of them by reason, field and line number; never what a line holds, which a request may
+    have brought. `days`: by day (ISO) and reason, from the first recent window to `until`. A line's day is
+    that of its time, else of its answer, else that of the line before it.
+    """
 
     lines: int
     reasons: dict[str, int]
     samples: list[str]
+    days: dict[str, dict[str, int]] = Field(default_factory=dict)
 
 
 class Quality(Part):
@@ -118,7 +126,10 @@ class Quality(Part):
     the first recent window on, of all versions, a day without any as 0. `newest`: time of the newest row up
     to `until` (ISO), and `age_days` from it to the end of that day. `missing`, `extra`: malformed lines by
     the feature that they lack, or that the schema has not (printable). `unknown_labels`: for keys that no
-    row has.
+    row has. `read`: lines by day as `Malformed.days` counts them, all of them. `others`: lines of other
+    versions, which need not have the schema of the one in production; what they lack is not malformed.
+    `after`: rows of days after `until`, not looked at. `contradicting_labels`: keys with labels that differ
+    and are not known one after the other; those have none.
     """
 
     lines: int
@@ -128,6 +139,10 @@ class Quality(Part):
     missing: dict[str, int]
     extra: dict[str, int]
     unknown_labels: int
+    read: dict[str, int] = Field(default_factory=dict)
+    others: int = 0
+    after: int = 0
+    contradicting_labels: int = 0
 
 
 class Drift(Record):

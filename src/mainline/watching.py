@@ -37,7 +37,6 @@ from mainline.watchrules import DECIDING
 __all__ = ["Finding", "Verdict", "Watch", "decide", "newest_labelled_month", "wants_backtest"]
 
 ALARMS = ("loss", "excess", "recoverable", "lasting drift")  # names of findings that a backtest can decide
-WHOLE = 0.8  # labelled share from which a calendar month can be trained on
 
 
 class Watch(Record):
@@ -89,7 +88,7 @@ def decide(
         model=drift.reference.model,
         release=drift.reference.version,
         findings=sorted(found, key=lambda one: -SEVERITY[one.outcome]),
-        evidence=_evidence(verdict, found, drift),
+        evidence=_evidence(verdict, found, drift, policy),
     )
 
 
@@ -100,7 +99,7 @@ def wants_backtest(watch: Watch) -> bool:
     return ("backtest", "watch") in names and not held
 
 
-def newest_labelled_month(drift: Drift, share: float = WHOLE) -> str | None:
+def newest_labelled_month(drift: Drift, share: float) -> str | None:
     """The newest whole calendar month with labels that the model in production has not been tested on yet."""
     known = max((months[-1] for months in drift.reference.windows.values() if months), default="")
     for window in reversed(drift.months):
@@ -195,7 +194,7 @@ def _calm(found: Sequence[Finding]) -> str:
     return f"nothing asks for a look{f': {loss}' if loss else ''}"
 
 
-def _evidence(verdict: Verdict, found: Sequence[Finding], drift: Drift) -> str:
+def _evidence(verdict: Verdict, found: Sequence[Finding], drift: Drift, policy: MonitorPolicy) -> str:
     """No number is in it, nor which alarms ask for a retraining: those waver from day to day. So a retraining
     that was declined is asked for again with the next whole month of labels, or for the next release.
     """
@@ -203,7 +202,7 @@ def _evidence(verdict: Verdict, found: Sequence[Finding], drift: Drift) -> str:
     facts = {
         "verdict": verdict,
         "release": [drift.reference.model, drift.reference.version],
-        "month": newest_labelled_month(drift),
+        "month": newest_labelled_month(drift, policy.labelled_share),
         "asks": [] if verdict == "retrain" else sorted(asks),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

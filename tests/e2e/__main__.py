@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-wait", dest="wait", action="store_false", help="end after the last step")
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs and data")
     parser.add_argument("--json", action="store_true", help="seconds of each step as JSON; words to stderr")
-    parser.add_argument("--width", type=int, default=2, help="runs of workflows at once (default: 2)")
+    parser.add_argument("--width", type=int, default=3, help="runs of workflows at once (default: 3)")
     return parser
 
 

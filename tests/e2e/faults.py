@@ -65,6 +65,14 @@ def first(play: Play) -> None:
     clones.git(root, "checkout", "--quiet", "--orphan", "fresh")
     clones.commit(root, "wine")
     clones.git(root, "branch", "--quiet", "--move", "--force", MAIN)
+    clones.git(
+        root,
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "--message",
+        "main as it was is what promote compares with",
+    )
     play.command(root, "dvc", "push", "--quiet")
     clones.git(root, "push", "--quiet", "--set-upstream", "origin", MAIN)
     play.promoted()

@@ -80,6 +80,7 @@ class Hub:
     may_merge: Callable[[Pull], str] = lambda _: ""  # why not; empty: it may
     page: Page = lambda _: None
     merges: dict[int, dict[str, Any]] = field(default_factory=dict)  # emulate cannot be told of a merge
+    merging: threading.Lock = field(default_factory=threading.Lock)
     heads: dict[int, str] = field(default_factory=dict)  # of closed ones, whose branch may be gone
 
     @property
@@ -111,7 +112,11 @@ class Hub:
 
     def merge(self, number: int, token: str) -> str:
         """Merge a pull request with git, delete its branch, close it; the commit. Raises ValueError."""
-        pull = self.pull(number)
+        with self.merging:  # of two at once the second one's base is the first one's commit
+            return self._merge(self.pull(number), token)
+
+    def _merge(self, pull: Pull, token: str) -> str:
+        number = pull.number
         if pull.content["state"] != "open":
             raise ValueError("not open")
         if why := self.may_merge(pull):

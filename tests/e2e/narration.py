@@ -37,7 +37,7 @@ class Narrator:
         return time.monotonic() - self.began
 
     def say(self, text: str) -> None:
-        self.console.print(f"  {escape(text)}", highlight=False)
+        self.console.print(f"  {escape(text)}", highlight=False, soft_wrap=True)
 
     def hand(self, *commands: str) -> None:
         """What a person types."""

@@ -53,7 +53,8 @@ class Play:
     model: str = MODEL
     mlflow: str = ""
     versions: list[str] = field(default_factory=list)
-    delivery: Path = Path()  # FAST: the source of the flights
+    opened: dict[int, float] = field(default_factory=dict)  # when, by time.monotonic()
+    others: list[tuple[Idea, Pull]] = field(default_factory=list)  # proposed, and not yet looked at
 
     # People
 
@@ -101,6 +102,7 @@ class Play:
         clones.git(root, "commit", "--quiet", "--all", "--message", idea.title)
         clones.git(root, "push", "--quiet", "--force", "origin", idea.branch)
         pull = self.hub.open_pull(idea.branch, idea.title, idea.words, who)
+        self.opened[pull.number] = time.monotonic()
         self.tell.hand(f"git push origin {idea.branch}")
         self.tell.say(f"pull request {pull.number}: {idea.title}  {self.hub.home}/pull/{pull.number}")
         return pull
@@ -110,14 +112,20 @@ class Play:
     def reviewed(self, number: int) -> tuple[str, Run]:
         """The comment on the newest commit of a pull request, and the run of that commit. Raises Stopped."""
 
+        before: list[tuple[int, str]] = []
+
         def answered() -> tuple[str, Run] | None:
+            ours = [run for run in list(self.runner.runs) if run.pull == number]
+            now = [(run.id, run.status) for run in ours]
+            if now == before:  # the API has a limit, as GitHub's has
+                return None
+            before[:] = now
             sha = self.hub.pull(number).sha
             runs = [run for run in self.runner.of("ci.yml", pull=number) if run.sha == sha]
             texts = [text for _, text in self.hub.api.comments(number)]
             found = [text for text in texts if WATERMARK.format(sha=sha) in text]
             if found and runs and runs[-1].ended:
                 return found[0], runs[-1]
-            ours = [run for run in list(self.runner.runs) if run.pull == number]
             told = [run for run in ours if run.file == "comment.yml"]
             over = runs and all(run.ended for run in ours) and len(told) == len(ours) - len(told)
             if over and self.hub.pull(number).sha == sha:
@@ -132,8 +140,9 @@ class Play:
 
     def verdict(self, number: int, says: str, *, good: bool) -> str:
         """Wait for the comment; it must say that, and the check `required` must fit. Its first line."""
-        began = time.monotonic()
         text, run = self.reviewed(number)
+        posted = self.runner.of("comment.yml", pull=number)[-1].finished or time.monotonic()
+        told = posted - self.opened[number]
         line = text.splitlines()[0].lstrip("# ")
         if says.lower() not in text.lower():
             raise Stopped(f"the comment on pull request {number} does not say {says!r}:\n{text[:3000]}", run)
@@ -144,7 +153,7 @@ class Play:
         self.tell.result(line, good=good)
         did = "CI trained" if trained else "nothing was trained"
         failed = f"failed: {jobs}" if jobs else "required passed"
-        self.tell.say(f"one comment after {time.monotonic() - began:.0f} s; {did}; {failed}")
+        self.tell.say(f"one comment, {told:.0f} s after it was opened; {did}; {failed}")
         return line
 
     def merge(self, number: int, who: str = "grace") -> None:
@@ -220,16 +229,17 @@ class Play:
         return "" if runs and runs[-1].jobs.get("required") == "success" else "required has not passed"
 
 
-def prepare(root: Path, folder: Path, *, fast: bool) -> Path:
-    """This repository's files as the first commit of a new one; FAST: of a sample. The deliveries' folder."""
+def prepare(root: Path, folder: Path, *, fast: bool) -> None:
+    """This repository's files as the first commit of a new one; `fast`: its flights are a sample."""
     clones.copy(root)
-    delivery = folder / "deliveries"
+    # The flights are of 2013 and the releases of today: the watch would wait for days that never come.
+    ideas.param(root, "cooldown_days", 0)
+    delivery = folder / "deliveries/sample"
     if fast:
-        sample.write(delivery / "sample")
+        sample.write(delivery)
         content = yaml.safe_load((root / "params.yaml").read_text())
-        _merge(content, sample.SMALL | {"ingest": {"source": str(delivery / "sample")}})
+        _merge(content, sample.SMALL | {"ingest": {"source": str(delivery)}})
         (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    return delivery
 
 
 def _merge(content: dict[str, Any], other: dict[str, Any]) -> None:
@@ -250,7 +260,7 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def opened(folder: Path, tell: Narrator, *, fast: bool, width: int = 2) -> Iterator[Play]:
+def opened(folder: Path, tell: Narrator, *, fast: bool, width: int = 3) -> Iterator[Play]:
     """The stage, empty; the forge and the runner are ended, the services are left to `leftovers`."""
     staging, production, page = free_ports(3)
     ports = {"staging": staging, "production": production}
@@ -258,7 +268,7 @@ def opened(folder: Path, tell: Narrator, *, fast: bool, width: int = 2) -> Itera
     deploy = folder / "deploy"
     variables = {
         "DVC_REMOTE_URL": str(folder / "store"), "APP_CLIENT_ID": APP, "DEPLOY_TARGET": "local",
-        "MAINLINE_DEPLOY_DIR": str(deploy), "MONITOR": "on",
+        "MAINLINE_DEPLOY_DIR": str(deploy), "MONITOR": "on", "MONITOR_UNTIL": "log",
         "MAINLINE_PREDICTIONS": str(deploy / "production/predictions"), "MLFLOW_TRACKING_URI": mlflow,
     }  # fmt: skip
     environment = {

@@ -51,6 +51,7 @@ class Run:
     jobs: dict[str, str] = field(default_factory=dict)
     problem: str = ""
     seconds: float = 0.0
+    finished: float = 0.0  # by time.monotonic()
 
     @property
     def log(self) -> Path:
@@ -183,7 +184,8 @@ class Runner:
         checkout = self._checkout(run)
         command = self._command(run)
         code = self._wait(run, command, checkout)
-        run.seconds = time.monotonic() - began
+        run.finished = time.monotonic()
+        run.seconds = run.finished - began
         missing = filters.unrun(workflow, run.jobs)
         run.problem = f"jobs that did not run: {', '.join(missing)}" if missing else ""
         failed = code != 0 or missing or "failure" in run.jobs.values()

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from mainline.settings import Month
 from tests import clones
@@ -29,7 +30,7 @@ class Step:
 def push(play: Play) -> None:
     """The repository gets its first commit, a model and a remote."""
     root = play.folder / "ada"
-    play.delivery = prepare(root, play.folder, fast=play.fast)
+    prepare(root, play.folder, fast=play.fast)
     play.settle(root, "ada")
     clones.git(root, "remote", "add", "origin", play.hub.origin("ada-token"))
     play.tell.say(f"a Git server, a GitHub API and act as the runner: {play.hub.home}")
@@ -53,23 +54,30 @@ def first_release(play: Play) -> None:
 
 
 def better(play: Play) -> None:
-    idea = ideas.all_of(play.folder)[0]
-    pull = play.propose(idea)
+    """The other ideas are proposed right after it: CI looks at them while this one goes its way."""
+    ideas_of_all = ideas.all_of(_broken(play))
+    idea, pull = ideas_of_all[0], play.propose(ideas_of_all[0])
+    play.others = [(other, play.propose(other)) for other in ideas_of_all[1:]]
     play.verdict(pull.number, idea.says, good=True)
     play.merge(pull.number)
     play.tell.note(answers_after=round(play.release("release", play.promoted()), 1))
 
 
-def bad(play: Play) -> None:
-    """Three at once; each is refused, and the comment says why."""
+def _broken(play: Play) -> Path:
+    """A delivery whose last month is broken."""
     broken = play.folder / "deliveries/broken"
     whole = play.folder / "deliveries/sample"
     if not play.fast:
         whole = play.folder / "deliveries/whole"
         sample.write(whole, months=(Month(2013, 1), BROKEN), every=1)
     sample.spoil(whole, broken, BROKEN, BROKEN)
-    opened = [(idea, play.propose(idea)) for idea in ideas.all_of(broken)[1:]]
-    for idea, pull in opened:
+    return broken
+
+
+def bad(play: Play) -> None:
+    """Each is refused, and the comment says why."""
+    for idea, pull in play.others:
+        play.tell.say(f"pull request {pull.number}: {idea.title}")
         play.verdict(pull.number, idea.says, good=False)
         try:
             play.hub.merge(pull.number, "ada-token")

@@ -100,7 +100,10 @@ REPORT = "mainline report --run-url=https://ci.test/job/7 --mlflow-url="
 COMMENT = "mainline comment --file incoming/reports/report.md --pr=7 --sha=the head"
 TOLD = [REPORT, COMMENT]
 PROMOTE = "mainline promote --json"
-WATCH = ["mainline monitor", "mainline site --out site --mlflow-url="]
+WATCH = [
+    "mainline monitor --until=yesterday --prometheus reports/watch.prom",
+    "mainline site --out site --mlflow-url=",
+]
 RELEASE = f"mainline release --tag {TAGGED}"
 
 
@@ -236,6 +239,7 @@ def test_what_looks_may_not_write_and_what_writes_has_the_bots_account(told: dic
     store = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
     assert {event["script"].split()[1]: event["secrets"] for event in bound} == {
         "monitor": store,
+        "site": ["GITHUB_ACTOR", "GITHUB_TOKEN"],
         "retrain": [*store, "GITHUB_ACTOR", "GITHUB_TOKEN", "GIT_PASSWORD", "GIT_USERNAME"],
     }
 
@@ -355,7 +359,8 @@ def test_the_stand_ins_are_no_more_than_the_verbs() -> None:
         "lock": ["--no-remote"], "run": ["--pull"], "push": ["--branch"], "gate": ["--accept-hold"],
         "report": ["--run-url", "--mlflow-url"],
         "comment": ["--file", "--bundle", "--untrusted", "--pr", "--sha"],
-        "monitor": [], "retrain": [], "site": ["--out", "--mlflow-url"], "score": ["--input", "--output"],
+        "monitor": ["--until", "--prometheus"], "retrain": [], "site": ["--out", "--mlflow-url"],
+        "score": ["--input", "--output"],
         "promote": ["--json"], "deploy": ["--stage", "--target"], "release": ["--tag", "--target"],
     }  # fmt: skip
     for verb, flags in asked.items():

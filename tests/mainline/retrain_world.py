@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mainline import cli
+from mainline import cli, releases
 from mainline.bot.keeper import Keeper
 from mainline.git import BOT, BOT_ADDRESS
 from mainline.retraining import markers
@@ -25,7 +25,7 @@ from tests import clones, githttp
 from tests.clones import git
 from tests.githttp import GitServer
 from tests.imports import ROOT
-from tests.mainline.retraining import MODEL, drift, watch
+from tests.mainline.retraining import MODEL, RELEASE, drift, watch
 from tests.servers import OWNER, ROBOT, GitHubServer
 
 BRANCH = f"{PREFIX}{MODEL}"
@@ -71,6 +71,24 @@ class World:
         content["monitor"]["retrain"] |= {n: v for n, v in limits.items() if n != "cooldown_days"}
         content["monitor"] |= {n: v for n, v in limits.items() if n == "cooldown_days"}
         self.change("params.yaml", yaml.safe_dump(content, sort_keys=False))
+
+    def release(self, version: str) -> None:
+        """A version of main's commit goes to production, by its tags on origin."""
+        commit = self.tip("main")
+        gate = {"verdict": "promote", "reason": "", "champion": "", "accepted": False}
+        record = releases.Release.model_validate({
+            "model": MODEL, "release": version, "commit": commit, "lock_sha256": "0" * 64, "data_md5": {},
+            "model_md5": "0" * 32, "model_sha256": "0" * 64, "artifacts": {}, "image": None, "figures": {},
+            "gate": gate, "mlflow_run": None,
+        })  # fmt: skip
+        stage = f"{MODEL}#production#{next(NUMBERS)}"
+        self._tag(f"{MODEL}@{version}", releases.write(record, "words"))
+        target = git(self.origin, "rev-parse", f"refs/tags/{MODEL}@{version}")
+        self._tag(stage, f"words\n\nVersion-Tag: {MODEL}@{version} {target}\n")
+
+    def _tag(self, name: str, message: str) -> None:
+        git(self.origin, "-c", "user.name=ada", "-c", "user.email=ada@example.org", "tag", "--annotate",
+            "--cleanup=verbatim", "--message", message, name, "main")  # fmt: skip
 
     def change(self, path: str, text: str, *, to: str = "main", who: str = "ada", hours: int = 2) -> str:
         """Somebody commits a file to a branch on origin; the message tells of a training."""
@@ -153,5 +171,6 @@ def build(running: GitHubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.chdir(root)
         found = World(root, running, http, f"{OWNER}/{name}")
         found.policy(where="ci", schedule=[], open_limit=1, daily_limit=50, gpu_hours=500, cooldown_days=0)
+        found.release(RELEASE)
         found.says()
         yield found

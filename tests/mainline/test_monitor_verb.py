@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -173,14 +174,29 @@ def test_the_answer_is_recorded_shown_and_an_exit_code(
     assert json.loads(capfd.readouterr().out)["evidence"] == watch.evidence
 
 
-def test_a_check_that_fails_leaves_no_older_answer_behind(world: World) -> None:
+def test_a_schedule_looks_at_yesterday_whatever_the_log_has(world: World) -> None:
+    measured(siting.drift())
+    monitor(asking("--no-backtest", "--log", "here", "--until", "yesterday"), TOOLS)
+    called = json.loads(Path("called.json").read_text())
+    expected = datetime.now(UTC).date() - timedelta(days=1)
+    assert called[called.index("--until") + 1] == expected.isoformat()
+    monitor(asking("--no-backtest", "--log", "here", "--until", "log"), TOOLS)
+    assert "--until" not in json.loads(Path("called.json").read_text())
+    with pytest.raises(ConfigError, match="no day"):
+        monitor(asking("--log", "here", "--until", "2013-02-30"), TOOLS)
+
+
+def test_a_check_that_fails_leaves_the_last_answer(world: World) -> None:
     measured(siting.drift())
     monitor(asking("--log", "here", "--no-backtest"), TOOLS)
+    before = Watch.location.read_bytes()
     Path("measured.json").unlink()
     with pytest.raises(DataError, match="the check of the predictions failed"):
         monitor(asking("--log", "here"), TOOLS)
-    assert not Watch.location.exists()
-    assert not Drift.location.exists()
+    with pytest.raises(ConfigError, match="no day"):
+        monitor(asking("--log", "here", "--until", "2013-13-40"), TOOLS)
+    assert Watch.location.read_bytes() == before
+    assert Drift.location.exists()
 
 
 def test_a_stop_decides_nothing(world: World) -> None:

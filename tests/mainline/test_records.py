@@ -8,8 +8,9 @@ import resource
 import subprocess
 import sys
 import types
+import typing
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from mainline import profile, review, untrusted
+from mainline import profile, review, state, untrusted, watching
+from mainline.deploy import state as deployed
 from mainline.errors import RecordError
 from mainline.records import (
     Batch,
@@ -31,7 +33,8 @@ from mainline.records import (
     write_atomically,
 )  # fmt: skip
 
-for module in (profile, review, untrusted):  # their records are subclasses only once they are imported
+# Their records are subclasses only once they are imported.
+for module in (deployed, profile, review, state, untrusted, watching):
     assert module
 RECORDS = tuple(Record.__subclasses__())
 
@@ -43,13 +46,15 @@ def _strategy(kind: Any) -> st.SearchStrategy[Any]:
     plain[float] = st.floats(allow_nan=False, allow_infinity=False)
     if kind in plain:
         return plain[kind]
+    if get_origin(kind) is Annotated:
+        return _field(FieldInfo.from_annotation(kind))
     inner = [_strategy(argument) for argument in get_args(kind) if get_origin(kind) is not Literal]
     match get_origin(kind):
         case builtins.list:
             return st.lists(inner[0], max_size=2)
         case builtins.dict:
             return st.dictionaries(*inner, max_size=2)
-        case types.UnionType:
+        case types.UnionType | typing.Union:  # the latter where a part is Annotated
             return st.one_of(inner)
         case None if isinstance(kind, type) and issubclass(kind, BaseModel):
             return st.builds(kind, **{name: _field(field) for name, field in kind.model_fields.items()})
@@ -59,7 +64,11 @@ def _strategy(kind: Any) -> st.SearchStrategy[Any]:
 
 def _field(field: FieldInfo) -> st.SearchStrategy[Any]:
     patterns = [pattern for one in field.metadata if (pattern := getattr(one, "pattern", None))]
-    return st.from_regex(patterns[0], fullmatch=True) if patterns else _strategy(field.annotation)
+    if not patterns:
+        lowest = next((one.ge for one in field.metadata if hasattr(one, "ge")), None)
+        return _strategy(field.annotation) if lowest is None else st.integers(lowest, 2**53)
+    longest = min((one.max_length for one in field.metadata if hasattr(one, "max_length")), default=200)
+    return st.from_regex(patterns[0], fullmatch=True).filter(lambda text: len(text) <= longest)
 
 
 @pytest.mark.parametrize("kind", RECORDS)

@@ -27,7 +27,7 @@ from mainline.errors import (
 from mainline.forge_pulls import Desk
 from mainline.git import BOT, BOT_ADDRESS, Git
 from mainline.retraining import markers, texts
-from mainline.retraining.state import LABEL, OVERRIDE
+from mainline.retraining.state import DASHBOARD, LABEL, OVERRIDE
 from mainline.verbs import retrain
 from mainline.watching import Watch
 from tests import clones, servers
@@ -166,6 +166,24 @@ def test_a_tick_on_the_dashboard_asks_for_it_once(world: World) -> None:
     assert world.run()["pull_request"] > number
     assert not markers.is_ticked(world.dashboards()[0]["body"], "ask")
     world.settled()
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_a_dashboard_whose_text_was_replaced_is_written_anew(world: World, also: bool) -> None:
+    world.run()
+    [issue] = world.dashboards()
+    if also:  # another issue of the bot's account with the label, which is none of its dashboards
+        other = {"title": "mine", "body": "my own", "labels": [DASHBOARD]}
+        world.call("POST", "/issues", other, ROBOT)
+    else:
+        world.call("PATCH", f"/issues/{issue['number']}", {"body": "what is this?"})
+    told = world.run()
+    assert told["steps"] == ([] if also else ["dashboard"])
+    found = {one["number"]: one for one in world.dashboards()}
+    assert found[issue["number"]]["body"] == issue["body"]
+    assert len(found) == 1 + also and all(one["state"] == "open" for one in found.values())
+    world.server.proxy.seen.clear()
+    assert world.run()["steps"] == [] and world.server.proxy.writes() == []
 
 
 def test_a_commit_by_a_human_stops_the_bot_until_it_is_overridden(world: World) -> None:
@@ -498,6 +516,42 @@ def test_reports_that_are_missing_or_of_another_model_are_named(world: World) ->
     with pytest.raises(RecordError, match="does not exist") as raised:
         world.run()
     assert "mainline monitor" in raised.value.remedy
+
+
+def test_a_watch_of_before_the_newest_release_is_refused(world: World) -> None:
+    """A job that is run again weeks later still has the old watch's records."""
+    world.change("other.txt", "x")
+    world.release("v1.1.0")
+    said = r"about 'v1\.0\.0', and v1\.1\.0 is in production"
+    for flags in ((), ("--force",), ("--dry-run",)):
+        with pytest.raises(SupersededError, match=said) as raised:
+            world.run(*flags)
+        assert raised.value.remedy == "mainline monitor"
+    assert (world.tip(), world.pulls(), world.dashboards()) == (None, [], [])
+    assert world.server.proxy.writes() == []
+
+
+def test_a_release_meanwhile_is_heard(world: World) -> None:
+    with pytest.raises(SupersededError, match=r"v1\.1\.0 is in production"):
+        world.run(before=lambda step: world.release("v1.1.0") if step == "Push" else None)
+    assert world.pulls() == []
+
+
+def test_where_nothing_is_in_production_nothing_is_retrained(world: World) -> None:
+    for name in git(world.origin, "tag", "--list").splitlines():
+        git(world.origin, "tag", "--delete", name)
+    with pytest.raises(SupersededError, match="and nothing is in production"):
+        world.run()
+
+
+@pytest.mark.parametrize("key", ["url", "pushurl"])
+def test_a_pull_request_in_another_repository_than_the_branch_is_refused(world: World, key: str) -> None:
+    git(world.root, "config", f"remote.origin.{key}", "https://ada:hunter2@github.com/octo/elsewhere.git")
+    for flags in ((), ("--repository", "octo/third")):
+        with pytest.raises(ConfigError, match="octo/elsewhere") as raised:
+            world.run(*flags)
+        assert "hunter2" not in str(raised.value)
+    assert world.server.proxy.seen == []
 
 
 def test_hostile_words_of_the_data_do_nothing(world: World) -> None:

@@ -135,10 +135,19 @@ def test_records_of_two_watches_are_told_apart(world: World) -> None:
     assert any("not of the same watch" in note for note in collected().notes)
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "mlflow", "https://user:secret@mlflow"])
-def test_an_address_that_is_none_is_refused(world: World, url: str) -> None:
-    with pytest.raises(ConfigError, match="MLflow"):
-        collected(mlflow_url=url)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)", "databricks", "https://user:hunter2@mlflow", "postgresql://ml:hunter2@db/mlflow",
+        "https://[hunter2",
+    ],
+)  # fmt: skip
+def test_a_tracking_address_that_is_no_page_is_a_note_without_it(world: World, url: str) -> None:
+    """It may hold a password, and the page is published."""
+    state = collected(mlflow_url=url)
+    assert "MLflow" not in [one.name for one in state.resources]
+    [note] = [note for note in state.notes if "MLflow" in note]
+    assert "--mlflow-url" in note and url not in note and "hunter2" not in state.model_dump_json()
 
 
 def test_the_page_stands_with_what_it_links_to(
@@ -234,3 +243,10 @@ def test_a_forge_that_refuses_is_a_line_on_the_page(server: GitHubServer) -> Non
 def test_offline_asks_nobody(server: GitHubServer) -> None:
     assert collected(offline=True).pulls is None
     assert server.proxy.seen == []
+
+
+def test_a_file_is_no_place_for_the_page(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    options = cli.parser().parse_args(["site", "--offline", "--out", str(tmp_path / "file")])
+    with pytest.raises(ConfigError, match="is no folder"):
+        options.verb(options)

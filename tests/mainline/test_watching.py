@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -124,6 +124,15 @@ def every(**changes: Any) -> list[Window]:
 def newest(*columns: ColumnDrift, **changes: Any) -> Window:
     base = {"name": "newest", "first": "2013-11-29", "rows": 1800, "blocks": 2, "columns": list(columns)}
     return window(**{**base, "labels": labels(rows=1800), **changes})
+
+
+def unusable(day: str, recent: list[Window] | None = None, lines: int = 200, read: int = 1000) -> Drift:
+    """Lines of one day that cannot be used."""
+    few = lines // 4
+    some = {"not JSON": lines - few} | ({"another schema": few} if few else {})
+    quality = QUALITY.model_copy(update={"read": dict.fromkeys(QUALITY.volume, read)})
+    malformed = Malformed(lines=lines, reasons=some, samples=[], days={day: some})
+    return drift(recent, malformed=malformed, quality=quality)
 
 
 WORSE, BETTER = {"log_loss": figure(0.01, 0.002)}, {"log_loss": figure(-0.01, 0.002)}
@@ -272,10 +281,23 @@ CASES: dict[str, tuple[Drift, str, str]] = {
         "watch",
         "10 days since the release",
     ),
-    "lines that are none": (
-        drift(malformed=Malformed(lines=9000, reasons={"not JSON": 9000}, samples=[])),
+    "lines that are none": (unusable("2013-11-30"), "watch", "10% of the newest days' lines"),
+    "lines that are none, which most are": (unusable("2013-11-29"), "watch", "most: not JSON"),
+    "an old spell of lines that are none": (unusable("2013-11-28"), "quiet", "nothing"),
+    "an old spell does not hold a retraining back": (
+        unusable("2013-09-10", every(**RECOVERABLE)),
+        "retrain",
+        "recalibration",
+    ),
+    "a new spell holds a retraining back": (
+        unusable("2013-11-30", every(**RECOVERABLE)),
         "watch",
-        "not JSON",
+        "no broken input",
+    ),
+    "one broken line of a few": (
+        unusable("2013-11-30", lines=1, read=30),
+        "quiet",
+        "nothing",
     ),
     "a stream that stopped": (
         drift(quality=QUALITY.model_copy(update={"age_days": 3.0})),
@@ -346,7 +368,7 @@ def test_a_backtest_is_asked_for_only_where_it_would_decide() -> None:
 )
 def test_newest_labelled_month(changes: dict[str, Any], expected: str | None) -> None:
     base = {"first": "2013-11-01", "last": "2013-11-30"}
-    assert newest_labelled_month(drift(months=[window(**{**base, **changes})])) == expected
+    assert newest_labelled_month(drift(months=[window(**{**base, **changes})]), 0.8) == expected
 
 
 def test_the_evidence_is_the_same_on_the_next_day_and_another_with_news() -> None:
@@ -484,3 +506,57 @@ def test_hostile_names_stay_on_one_line() -> None:
     watch = decide(drift(newest=newest(column(name, unknown=0.5))), POLICY)
     assert watch.verdict == "watch"
     assert all("\n" not in one.text and len(one.text) < 300 for one in watch.findings)
+
+
+SUNDAY = date(2013, 12, 1)
+Days = dict[str, int]
+
+
+def stream(by_weekday: list[int], changes: Days | None = None, last: date = SUNDAY) -> Quality:
+    """12 weeks up to SUNDAY with so many rows on Monday, Tuesday …; none after `last`."""
+    days = [SUNDAY - timedelta(days=back) for back in range(84)]
+    volume = {day.isoformat(): by_weekday[day.weekday()] if day <= last else 0 for day in days}
+    volume |= changes or {}
+    newest = max((day for day, rows in volume.items() if rows), default=None)
+    if newest is None:
+        return QUALITY.model_copy(update={"volume": volume, "newest": None, "age_days": None})
+    age = (SUNDAY - date.fromisoformat(newest)).days + 0.25
+    return QUALITY.model_copy(update={"volume": volume, "newest": f"{newest}T18:00:00", "age_days": age})
+
+
+def november(first: int, last: int, rows: int) -> Days:
+    return {f"2013-11-{day:02}": rows for day in range(first, last + 1)}
+
+
+def weekend(saturday: int, sunday: int) -> Days:
+    return {"2013-11-30": saturday, "2013-12-01": sunday}
+
+
+EVEN, QUIET, CLOSED, NEW = [2000] * 7, [2000] * 5 + [100] * 2, [2000] * 5 + [0] * 2, [0] * 7
+STREAMS = {
+    "every day the same": (stream(EVEN), ""),
+    "a quiet weekend": (stream(QUIET), ""),
+    "a quiet weekend, less than half of it": (stream(QUIET, weekend(40, 40)), "volume"),
+    "a closed weekend": (stream(CLOSED), ""),
+    "stopped on Wednesday": (stream(EVEN, last=date(2013, 11, 27)), "freshness volume"),
+    "stopped on Thursday, closed on weekends": (stream(CLOSED, last=date(2013, 11, 28)), ""),
+    "stopped on Wednesday, closed on weekends": (stream(CLOSED, last=date(2013, 11, 27)), "freshness"),
+    "stopped two months ago": (stream(EVEN, last=date(2013, 9, 28)), "freshness volume"),
+    "stopped two months ago, closed on weekends": (stream(CLOSED, last=date(2013, 9, 27)), "freshness"),
+    "half of the usual": (stream(EVEN, weekend(1000, 1000)), ""),
+    "less than half of the usual": (stream(EVEN, weekend(1000, 990)), "volume"),
+    "a week old": (stream(NEW, november(25, 30, 2000) | {"2013-12-01": 9}), ""),
+    "two weeks old": (stream(NEW, november(18, 30, 2000) | {"2013-12-01": 2000}), ""),
+    "two weeks old, and less": (stream(NEW, november(18, 29, 2000) | weekend(9, 9)), "volume"),
+    "a holiday the week before": (stream(EVEN, november(23, 24, 0)), ""),
+    "too few to tell": (stream([20] * 7, weekend(5, 5)), ""),
+    "nothing at all": (stream(NEW), ""),
+}
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_a_stream_is_compared_with_the_same_weekdays(case: str) -> None:
+    quality, expected = STREAMS[case]
+    found = decide(drift(quality=quality, until=SUNDAY.isoformat()), POLICY).findings
+    alarms = [one.name for one in found if one.name in ("volume", "freshness") and one.outcome == "watch"]
+    assert sorted(alarms) == expected.split()

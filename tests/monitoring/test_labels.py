@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import pytest
 from mainline.errors import DataError
 from monitoring import labels
 from monitoring.observed import KNOWN
+from pipeline import params
+from tests.monitoring import toys
 from tests.serving.toys import table
 
 TABLE = table("binary")
@@ -52,12 +54,42 @@ def test_the_same_label_again_is_one_and_the_first_known_counts(tmp_path: Path) 
     assert found[KNOWN].to_list() == [datetime(2013, 11, 2)]
 
 
-def test_labels_that_contradict_each_other_are_refused_by_key(tmp_path: Path) -> None:
+def test_labels_that_contradict_each_other_are_left_out_and_counted(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", key=["a", "=b\n@x"], target=[1, 1])
     write(tmp_path / "b.parquet", key=["=b\n@x"], target=[0])
-    with pytest.raises(DataError, match="contradict") as caught:
-        labels.read(str(tmp_path), TABLE)
-    assert "=b\\n\\x40x" in str(caught.value) and "\n@" not in str(caught.value)
+    found = labels.read(str(tmp_path), TABLE)
+    assert (found.frame["key"].to_list(), found.contradicting) == (["a"], 1)
+
+
+SECOND, FIFTH, EIGHTH = (datetime(2013, 11, day) for day in (2, 5, 8))
+CORRECTED = [
+    # (target, known_at) …, known_by: the label, None: left out
+    ([(0, SECOND), (1, FIFTH)], None, (1, FIFTH)),
+    ([(1, FIFTH), (0, SECOND)], None, (1, FIFTH)),
+    ([(0, SECOND), (1, FIFTH)], datetime(2013, 11, 3), (0, SECOND)),
+    ([(0, SECOND), (1, FIFTH)], FIFTH, (1, FIFTH)),
+    ([(0, SECOND), (1, FIFTH), (0, EIGHTH)], None, (0, EIGHTH)),
+    ([(0, SECOND), (0, FIFTH), (1, EIGHTH)], FIFTH, (0, SECOND)),
+    ([(0, None), (1, FIFTH)], None, (1, FIFTH)),
+    ([(0, SECOND), (1, FIFTH), (0, FIFTH)], None, None),
+    ([(0, None), (1, None)], None, None),
+    ([(0, None), (1, None), (0, FIFTH)], None, (0, FIFTH)),
+]
+
+
+@pytest.mark.parametrize(("told", "known_by", "expected"), CORRECTED)
+def test_of_labels_that_differ_the_one_known_last_counts(
+    told: list[tuple[int, datetime | None]],
+    known_by: datetime | None,
+    expected: tuple[int, datetime] | None,
+    tmp_path: Path,
+) -> None:
+    for number, (target, known) in enumerate(told):
+        known_at = pl.Series([known], dtype=pl.Datetime("us"))
+        write(tmp_path / f"{number}.parquet", key=["a"], target=[target], known_at=known_at)
+    found = labels.read(str(tmp_path), TABLE, known_by)
+    assert found.frame.select("target", KNOWN).rows() == ([expected] if expected else [])
+    assert found.contradicting == (expected is None)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +110,16 @@ def test_other_tables_are_refused(columns: dict[str, Any], what: str, tmp_path: 
 def test_no_labels_truncated_ones_and_none_at_all(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         labels.read(str(tmp_path / "none"), TABLE)
+    none = labels.read(str(tmp_path), TABLE)
+    assert none.frame.is_empty() and none.frame.schema == toys.labelled(toys.rows("binary", 1)).schema
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
     with pytest.raises(DataError, match="no Parquet"):
         labels.read(str(tmp_path), TABLE)
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match="cannot be read"):
         labels.read(str(tmp_path), TABLE)
+
+
+def test_a_source_without_the_months_has_no_labels_yet() -> None:
+    found = labels.from_source(params.load(), date(2031, 11, 1), date(2031, 11, 30), 1, lookback=0)
+    assert found.frame.is_empty() and found.anew is None

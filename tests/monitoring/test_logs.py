@@ -14,6 +14,7 @@ from mainline.errors import DataError
 from mainline.schema import Task
 from monitoring import logs, staging
 from monitoring.logs import Reader
+from monitoring.reading import Found
 from monitoring.reference import AT, SCORE, VERSION
 from monitoring.staging import Stage
 from tests.monitoring import toys
@@ -77,7 +78,106 @@ def test_a_line_that_cannot_be_used_is_counted(reason: str, tmp_path: Path) -> N
         assert (malformed.lines, malformed.reasons) == (1, {reason: 1}), bad[:100]
         assert len(malformed.samples) == 1 and malformed.samples[0].isprintable()
         assert len(malformed.samples[0]) < 1000 and "@" not in malformed.samples[0]
+        assert malformed.samples[0].startswith(reason) and malformed.samples[0].endswith("line 2")
         assert reader.found.lines == 3
+
+
+SECRET = "passport-123"
+LEAKS = [
+    SECRET.encode(), b"\xff" + SECRET.encode(), changed(key=SECRET, score="1"),
+    changed(key=SECRET, time=SECRET), changed(key=SECRET, score=7.0), changed(model=SECRET),
+    changed(features={**FEATURES, "c": 5, "d": SECRET}),
+    changed(key=SECRET, time="2199-01-01"), changed(key=SECRET * 100_000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(LEAKS)))
+def test_a_request_is_never_published(
+    number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The record goes into artifacts and onto a page."""
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(LEAKS[number].rstrip() + b"\n" + changed())
+    _, reader = read(path)
+    assert reader.found.malformed.lines == 1
+    assert SECRET not in reader.found.malformed.model_dump_json()
+    told = capsys.readouterr().err
+    assert SECRET not in told and "log.jsonl:1" in told
+
+
+def test_a_table_that_cannot_be_typed_is_not_published_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = toys.rows("binary", days=1).with_columns(y=pl.lit(SECRET))
+    _, reader = read(parquet(frame, tmp_path / "1.parquet", nested=True))
+    assert reader.found.malformed.samples == ["another schema: y: line 1"]
+    assert SECRET not in capsys.readouterr().err
+
+
+def days(reader: Reader) -> dict[str, dict[str, int]]:
+    return reader.found.malformed_days(toys.FIRST, toys.UNTIL)
+
+
+def test_what_cannot_be_used_is_counted_by_its_own_day(tmp_path: Path) -> None:
+    """One old spell must not be held against today."""
+    frame = toys.rows("binary", days=4, a_day=10)
+    lines = [toys.line(row, TABLE) for row in frame.to_dicts()]
+    for place, row in enumerate(frame.head(10).to_dicts()):
+        lines[place] = toys.line(row, TABLE, features={"c": "red", "d": "on", "y": 1})
+    lines[21] = lines[21][:50] + b"\n"  # has no day: that of the line before
+    lines[22] = toys.line(frame.row(22, named=True), TABLE, time="soon", at="2013-11-04T01:00:00+00:00")
+    lines[23] = toys.line(frame.row(23, named=True), TABLE, score=7.0)
+    (tmp_path / "log.jsonl").write_bytes(b"".join(lines))
+    _, reader = read(tmp_path)
+    assert days(reader) == {
+        "2013-11-01": {"another schema": 10},
+        "2013-11-03": {"not JSON": 1, "not a score": 1},
+        "2013-11-04": {"no time": 1},
+    }
+    assert {str(day): lines for day, lines in sorted(reader.found.days.items())} == {
+        "2013-11-01": 10, "2013-11-02": 10, "2013-11-03": 9, "2013-11-04": 11,
+    }  # fmt: skip
+
+
+def test_lines_before_the_first_with_a_day_have_that_one_and_else_the_last(tmp_path: Path) -> None:
+    (tmp_path / "1.jsonl").write_bytes(b"{\n" + changed())
+    _, reader = read(tmp_path / "1.jsonl")
+    assert days(reader) == {"2013-11-01": {"not JSON": 1}}
+    (tmp_path / "2.jsonl").write_bytes(b"{\n" * 3)
+    _, reader = read(tmp_path / "2.jsonl")
+    assert days(reader) == {"2013-11-30": {"not JSON": 3}}
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_lines_of_another_version_need_not_have_the_schema_of_this_one(task: Task, tmp_path: Path) -> None:
+    """A release that changes a feature leaves the lines of the one before, which are right."""
+    frame = toys.rows(task, days=2, a_day=10)
+    declared = table(task)
+    others = [
+        toys.line(row, declared, version="v0.9.0", features={"z": [1]}, score="low")
+        for row in frame.to_dicts()
+    ]
+    mine = [toys.line(row, declared) for row in frame.to_dicts()]
+    bad = toys.line(frame.row(0, named=True), declared, version="v0.9.0", time="soon")
+    (tmp_path / "log.jsonl").write_bytes(b"".join([*others, bad, *mine]))
+    reader = Reader(declared, "toy", "v1.0.0")
+    found = pl.concat(list(reader.batches(str(tmp_path))))
+    assert found[VERSION].value_counts(sort=True).sort(VERSION).rows() == [("v0.9.0", 20), ("v1.0.0", 20)]
+    assert found.filter(pl.col(VERSION) == "v1.0.0").select("x", "y").equals(frame.select("x", "y"))
+    assert (reader.found.malformed.lines, reader.found.others, reader.found.lines) == (0, 21, 41)
+    assert not reader.found.missing and not reader.found.extra
+
+
+def test_parquet_of_another_version_need_not_have_the_schema_of_this_one(tmp_path: Path) -> None:
+    frame = toys.rows("binary", days=2, a_day=10)
+    path = parquet(frame, tmp_path / "1.parquet", nested=True)
+    parquet(frame, tmp_path / "2.parquet", nested=False)
+    old = pl.read_parquet(path).with_columns(pl.lit("v0.9.0").alias("version"))
+    old.with_columns(pl.struct(pl.lit(1).alias("z")).alias("features")).write_parquet(path)
+    reader = Reader(TABLE, "toy", "v1.0.0")
+    found = pl.concat(list(reader.batches(str(tmp_path))))
+    assert found[VERSION].value_counts(sort=True).sort(VERSION).rows() == [("v0.9.0", 20), ("v1.0.0", 20)]
+    assert (reader.found.malformed.lines, reader.found.others) == (0, 20)
 
 
 def test_columns_that_are_missing_or_too_many_are_named(tmp_path: Path) -> None:
@@ -169,7 +269,7 @@ def test_a_log_in_pieces_gives_the_record_of_the_log_at_once(
     found = staging.observe(stage, labels, reference, toys.FIRST, toys.UNTIL)
     from monitoring import windows
 
-    record = windows.record(found, reference, toys.POLICY, toys.UNTIL, lines=reader.found.lines)
+    record = windows.record(found, reference, toys.POLICY, toys.UNTIL, log=Found(lines=reader.found.lines))
     assert len(list((tmp_path / "stage/outcomes").iterdir())) > 5
     assert record == toys.measured(frame, labels)
     assert json.loads(record.model_dump_json())["recent"][-1]["rows"] == 400

@@ -105,11 +105,9 @@ def test_the_same_log_gives_the_same_bytes(log: Path, reference: Path, tmp_path:
 def test_wrong_calls_have_exit_codes_and_words(reference: Path, tmp_path: Path) -> None:
     nobody = monitoring("replay", "--months", "2013-11", "--url", "http://127.0.0.1:9", "--rows", "10")
     assert nobody.returncode == 25 and "does not answer" in nobody.stderr
-    assert monitoring("replay", "--months", "2031-11", "--url", "http://127.0.0.1:9").returncode == 13
     for arguments, code in (
         (("--reference", str(tmp_path), "--log", "."), 19),
         (("--reference", str(reference), "--log", str(tmp_path / "none")), 13),
-        (("--reference", str(reference), "--log", str(tmp_path)), 13),
         (("--reference", str(reference), "--log", str(tmp_path), "--until", "soon"), 11),
     ):
         done = monitoring("check", *arguments)

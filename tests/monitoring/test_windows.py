@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainline.schema import Task
-from monitoring import labels, windows
+from monitoring import labels, observed, windows
 from monitoring.observed import KNOWN
 from monitoring.reference import SCORE, VERSION
 from tests.monitoring import toys
@@ -257,6 +258,38 @@ def test_served_values_are_compared_with_those_from_raw_data() -> None:
     assert {one.name: one.skew for one in first.columns} == {"c": 0.25, "x": 0, "d": 0, "y": 0.25}
     assert all(one.skew == 0.25 for one in last.columns if one.name == "y")
     assert measured(frame).recent[-1].columns[0].skew is None
+
+
+def test_features_that_the_code_computes_otherwise_by_now_have_no_skew() -> None:
+    """Between the merge and the release of a changed feature, each served value would be a wrong one."""
+    frame = rows("binary")
+    anew = frame.select("key", "x", (pl.col("y") * 2).alias("y"), pl.col("c").alias("new"))
+    only_x = replace(reference(), alike=frozenset({"x"}))
+    last = measured(frame, None, anew=anew, reference=only_x).recent[-1]
+    assert {one.name: one.skew for one in last.columns} == {"c": None, "x": 0, "d": None, "y": None}
+
+
+def test_a_label_of_a_class_that_the_model_has_not_is_none_of_its_own() -> None:
+    frame = rows("multiclass")
+    known = labelled(frame, "multiclass").with_columns(
+        pl.when(pl.int_range(pl.len()) % 4 == 0).then(pl.lit("four")).otherwise("target").alias("target")
+    )
+    found = measured(frame, known, "multiclass").recent[-1].labels
+    assert (found.joined, found.pending, found.excluded) == (300, 0, {"a class that the model has not": 100})
+
+
+def test_malformed_lines_are_in_the_record_by_day() -> None:
+    from monitoring.reading import Found
+
+    frame, log = rows("binary"), Found(lines=5, others=2)
+    for day, number in ((date(2013, 7, 1), 9), (UNTIL, 2), (date(2013, 12, 1), 1)):
+        log.refuse("not JSON", "", "log.jsonl", 1, {day: number})
+    seen = windows.record(
+        observed.at_once(frame.drop("target"), None, reference()), reference(), toys.POLICY, UNTIL, log=log
+    )
+    assert (seen.malformed.lines, seen.malformed.days) == (12, {"2013-11-30": {"not JSON": 2}})
+    assert seen.quality is not None and seen.quality.others == 2
+    assert next(iter(seen.quality.read)) == "2013-11-01" and seen.quality.read["2013-11-30"] == 2
 
 
 def test_rows_after_until_are_not_looked_at() -> None:

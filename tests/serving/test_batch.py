@@ -341,6 +341,28 @@ def test_an_address_that_makes_no_sense_is_refused(text: str) -> None:
         place.relation  # noqa: B018 - raises for a name that cannot be one
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql+psycopg://writer:hunter2@db/flights?table=t", "postgresql+psycopg://db"),
+        ("mysql://writer:hunter2@db:3306/flights", "mysql://db"),
+        ("MySQL://writer:hunter2@db/flights", "mysql://db"),
+        ("mssql+py.odbc://writer:hunter2@db", "mssql+py.odbc://db"),
+        ("mysql://hunter2/or-a-half@db/flights", "mysql://"),
+        ("mysql://writer:#hunter2@db/flights", "mysql://"),
+        ("mysql://[hunter2", "mysql://"),
+        ("https://token:hunter2@host/rows.parquet", "https://host"),
+        ("duckdb:///rows.duckdb?table=t&motherduck_token=hunter2", "duckdb://"),
+        ("postgresql://writer:hunter2@db/flights", "a database's address"),
+    ],
+)
+def test_a_refused_address_shows_no_password(text: str, shown: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        places.parse(text)
+    told = str(raised.value)
+    assert shown in told and "hunter2" not in told and "half" not in told
+
+
 def test_an_address_keeps_its_secrets_and_its_servers_options() -> None:
     place = places.parse("postgres://me:secret@db:5/flights?sslmode=require&schema=a.b&table=t%22%3B--")
     assert isinstance(place, places.Database)

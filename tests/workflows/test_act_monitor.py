@@ -33,7 +33,8 @@ def answered(log: Path, features: Path) -> int:
         for index, row in enumerate(rows.iter_rows(named=True)):
             line = {
                 "at": datetime.now(UTC).isoformat(), "request_id": f"{index:016x}", "model": "wine",
-                "version": "v1.0.0", "key": row["wine"], "time": row["day"], "score": dict.fromkeys(CLASSES, 1 / 3),
+                "version": "v1.0.0", "key": row["wine"], "time": row["day"],
+                "score": dict.fromkeys(CLASSES, 1 / 3),
                 "decision": CLASSES[0], "features": {name: row[name] for name in FEATURES},
             }  # fmt: skip
             file.write(json.dumps(line, default=str) + "\n")
@@ -54,7 +55,7 @@ def test_the_watch_looks_and_the_bot_asks_for_its_token(world: World, trained: P
     log = world.folder / "predictions"
     log.mkdir()
     lines = answered(log / "predictions.jsonl", trained / "main/data/features/test.parquet")
-    world.variables |= {"MONITOR": "on", "MAINLINE_PREDICTIONS": str(log)}
+    world.variables |= {"MONITOR": "on", "MAINLINE_PREDICTIONS": str(log), "MONITOR_UNTIL": "log"}
 
     ran = watched(world)
     assert ran.jobs == {"watch": "success", "retrain": "failure"}, ran.output

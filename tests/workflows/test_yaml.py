@@ -24,7 +24,7 @@ PINNED = re.compile(r"uses: (\./\S+|[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\
 CI = verbs.load(GITHUB / "workflows/ci.yml")["jobs"]
 OURS = "github.event.pull_request.head.repo.full_name == github.repository"
 # Programs other than our verbs, and where: they prepare a machine, or start one.
-PREPARATION = {"uv sync", "dvc remote", "echo ::notice", "cml runner", "echo answer=$answer"}
+PREPARATION = {"curl --fail", "uv sync", "dvc remote", "echo ::notice", "cml runner", "echo answer=$answer"}
 PROMOTE = verbs.load(GITHUB / "workflows/promote.yml")
 RELEASE = verbs.load(GITHUB / "workflows/release.yml")
 MONITOR = verbs.load(GITHUB / "workflows/monitor.yml")
@@ -229,7 +229,7 @@ def test_the_watch_is_started_by_the_clock_or_a_person_and_by_nothing_that_the_b
 
 
 def test_what_looks_at_production_may_write_nothing() -> None:
-    assert MONITOR["jobs"]["watch"]["permissions"] == {"contents": "read"}
+    assert MONITOR["jobs"]["watch"]["permissions"] == {"contents": "read", "pull-requests": "read"}
     assert MONITOR["jobs"]["retrain"]["permissions"] == {}, "the App writes, so that checks start"
     assert "APP_PRIVATE_KEY" not in str(MONITOR["jobs"]["watch"])
 

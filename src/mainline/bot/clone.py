@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mainline import champion, locks, policy
+from mainline import champion, ledger, locks, policy
 from mainline.errors import ConfigError, GitError, SupersededError
 from mainline.git import BOT, BOT_ADDRESS, NETWORK_SECONDS, ORIGIN, SECRETS, Git
+from mainline.promotion import PRODUCTION
 from mainline.retraining import parameters
 from mainline.retraining.state import PREFIX, Branch, Push
 from mainline.settings import Month
@@ -117,6 +118,11 @@ class Clone:
 
     def _lock(self, commit: str) -> str:
         return _git(self.git, "rev-parse", "--quiet", "--verify", f"{commit}:{locks.LOCK}").stdout.strip()
+
+    def production(self, model: str) -> str | None:
+        """The version that origin's tags put in production; None where they put none. Raises GitError."""
+        turn = ledger.refresh(self.git, model, self.base).current(PRODUCTION)
+        return str(turn.version) if turn and turn.version else None
 
     def last_training(self) -> float | None:
         """Hours of the newest training that the base's history tells of."""

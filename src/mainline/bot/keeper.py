@@ -100,8 +100,9 @@ class Keeper:
         )
 
     def read(self) -> State:
-        """Git and the forge as they are. Raises GitError, ForgeError, ConfigError."""
+        """Git and the forge as they are. Raises SupersededError, GitError, ForgeError, ConfigError."""
         self.clone.refresh()
+        self._check_release()
         tip = self.clone.tip()
         pulls = {pull.number: pull for pull in self.desk.pulls(self.clone.name)}
         pulls |= {pull.number: pull for pull in self.desk.open_pulls(PREFIX)}
@@ -114,12 +115,22 @@ class Keeper:
             base_as_of=str(parameters.as_of(self.clone.parameters(tip))),
             branch=self.clone.branch(),
             pulls=tuple(pulls.values()),
-            dashboards=tuple(i for i in self.desk.issues(DASHBOARD) if markers.ISSUE in i.body),
+            dashboards=planning.dashboards(self.desk.issues(DASHBOARD)),
             expected_hours=ASSUMED_HOURS if hours is None else hours,
         )
         noted = {number: self._notes(number) for number in planning.to_read(state, self.wish)}
         found = (dataclasses.replace(pull, notes=noted.get(pull.number, frozenset())) for pull in state.pulls)
         return dataclasses.replace(state, pulls=tuple(found))
+
+    def _check_release(self) -> None:
+        """Raises SupersededError where another release is in production than the one that was watched."""
+        now, watched = self.clone.production(self.model), self.wish.watch.release
+        if now != watched:
+            raise SupersededError(
+                f"the watch is about {watched[:40]!r}, and {now or 'nothing'} is in production",
+                why="its evidence is of another time",
+                remedy="mainline monitor",
+            )
 
     def _notes(self, number: int) -> frozenset[str]:
         ours = (one.body for one in self.desk.comments(number) if one.author == self.desk.login)

@@ -6,6 +6,7 @@ state, and a run that was stopped anywhere is finished by the next one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mainline.errors import ConfigError
@@ -21,6 +22,7 @@ from mainline.retraining.state import (
     Dashboard,
     Drop,
     Edit,
+    Issue,
     Label,
     Note,
     NoteKind,
@@ -47,6 +49,15 @@ def to_read(state: State, wish: Wish) -> list[int]:
     found = [pull.number for pull in state.open]
     same = _rejected(state, wish)
     return [*found, *(pull.number for pull in same[-1:])]
+
+
+def dashboards(issues: Iterable[Issue]) -> tuple[Issue, ...]:
+    """Of the account's issues with the label: those with the marker; where none has it, the oldest.
+
+    So one is found wherever there is an issue that keeps the forge from making another.
+    """
+    found = sorted(issues, key=lambda issue: (not issue.open, issue.number))
+    return tuple(issue for issue in found if markers.ISSUE in issue.body) or tuple(found[:1])
 
 
 def _rejected(state: State, wish: Wish) -> list[Pull]:

@@ -9,14 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mainline import exposition, policy, watched, watching
+from mainline import deploying, exposition, policy, watched, watching
 from mainline.drift import Drift, Window
 from mainline.errors import Answer, ConfigError, Interrupted, MainlineError
 from mainline.git import Git
@@ -29,9 +29,12 @@ from mainline.watching import Watch
 
 PREDICTIONS, LABELS = "MAINLINE_PREDICTIONS", "MAINLINE_LABELS"
 SOURCE = "source"
+YESTERDAY, LOGS = "yesterday", "log"  # days that --until knows by name
 PAGE = Path("reports/drift.html")
-BACKTEST = Path(".mainline/watch/backtest.json")
+WORK = Path(".mainline/watch")
+MEASURED, DRAWN, BACKTEST = WORK / "drift.json", WORK / "drift.html", WORK / "backtest.json"
 SHOWN = 12  # findings in the terminal
+WIDE = 120  # characters, where nobody's terminal says
 ANSWERS = {
     "quiet": 0,
     "watch": Answer.WATCH,
@@ -63,6 +66,7 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         """\
   mainline monitor                                 0: quiet; 35: watch; 36: retrain; 37: too little data
   mainline monitor --log s3://bucket/predictions   else MAINLINE_PREDICTIONS, else the local deployment's
+  mainline monitor --until yesterday               for a schedule: a log that stopped is noticed
   mainline monitor --until 2013-11-30              as of the end of that day
   mainline monitor --labels labels.parquet         else MAINLINE_LABELS, else from the raw data
   mainline monitor --json                          the record, which is also in reports/watch.json""",
@@ -71,24 +75,30 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         "--log", metavar="PLACE", help="of the service: a folder, a file, or s3://bucket/prefix"
     )
     verb.add_argument("--labels", metavar="PLACE", help="Parquet with key and target, or `source`")
-    verb.add_argument("--until", metavar="DAY", help="the last whole day looked at (default: the log's)")
+    verb.add_argument(
+        "--until", metavar="DAY", help="the last day looked at, or `yesterday` (UTC); default: the log's"
+    )
     verb.add_argument("--known-by", metavar="TIME", help="hide labels that were not known then; for a replay")
-    verb.add_argument("--stage", default=PRODUCTION, help="whose model is watched (%(default)s)")
+    verb.add_argument(
+        "--stage", choices=deploying.STAGES, default=PRODUCTION, help="whose model is watched (%(default)s)"
+    )
     verb.add_argument("--no-html", action="store_true", help=f"without Evidently's page, {PAGE}")
     verb.add_argument("--no-backtest", action="store_true", help="without training a model for the gain")
     verb.add_argument("--prometheus", metavar="FILE", type=Path, help="metrics for a textfile collector")
 
 
 def monitor(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
-    """Find, measure, decide, record, show. Raises MainlineError; no older answer is left behind then."""
-    for old in (Drift.location, Watch.location, PAGE):
-        old.unlink(missing_ok=True)
+    """Find, measure, decide, record, show. Raises MainlineError; the last answer then stays, with its day."""
+    options.until = _until(options.until, datetime.now(UTC).date())
     try:
         drift, watch = _watch(options, tools)
     except KeyboardInterrupt:
         raise Interrupted("stopped; nothing was decided", remedy="run the same command again") from None
     drift.write(Drift.location)
     watch.write(Watch.location)
+    PAGE.unlink(missing_ok=True)  # of an earlier answer
+    if DRAWN.exists():
+        DRAWN.replace(PAGE)
     if options.prometheus:
         write_atomically(options.prometheus, exposition.text(watch, drift, datetime.now(UTC)).encode())
     if options.json:
@@ -106,8 +116,10 @@ def _watch(options: argparse.Namespace, tools: Tools) -> tuple[Drift, Watch]:
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     tools.before("check")
+    for old in (MEASURED, DRAWN):
+        old.unlink(missing_ok=True)
     _run([*tools.check, *_flags(options, place)], "the check of the predictions")
-    drift = Drift.read(Drift.location)
+    drift = Drift.read(MEASURED)
     watch = watching.decide(drift, rules, last_release=found.since)
     if options.no_backtest or not watching.wants_backtest(watch):
         return drift, watch
@@ -137,16 +149,31 @@ def _flags(options: argparse.Namespace, place: str) -> list[str]:
         "--labels": options.labels or os.environ.get(LABELS) or SOURCE,
         "--until": options.until,
         "--known-by": options.known_by,
-        "--out": str(Drift.location),
-        "--html": None if options.no_html else str(PAGE),
+        "--out": str(MEASURED),
+        "--html": None if options.no_html else str(DRAWN),
         "--reference-rows": str(rows) if rows.exists() and not options.no_html else None,
     }
     return [word for flag, value in chosen.items() if value for word in (flag, value)]
 
 
+def _until(text: str | None, today: date) -> str | None:
+    """The day that is meant; none for the log's. Raises ConfigError."""
+    if text in (None, "", LOGS):
+        return None
+    if text == YESTERDAY:
+        return (today - timedelta(days=1)).isoformat()
+    try:
+        return date.fromisoformat(str(text)).isoformat()
+    except ValueError:
+        raise ConfigError(
+            f"--until {str(text)[:40]!r} is no day",
+            remedy=f"write it as YYYY-MM-DD, {YESTERDAY}, or {LOGS} for the log's newest",
+        ) from None
+
+
 def _backtested(drift: Drift, found: Watched, tools: Tools) -> Drift:
     """With what a model of the newest labelled month would gain; as it was where that cannot be trained."""
-    month = watching.newest_labelled_month(drift)
+    month = watching.newest_labelled_month(drift, policy.monitor().labelled_share)
     if month is None:
         return drift
     try:
@@ -172,12 +199,12 @@ def _run(command: Sequence[str], what: str) -> None:
 
 
 def _show(drift: Drift, watch: Watch) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     colour = COLOURS[watch.verdict]
     console.print(f"[bold {colour}]{watch.verdict}[/]: {escape(inert(watch.reason))}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     first = next((name for window in drift.recent for name in window.figures), "loss")
-    for name in ("window", "rows", "labels", first.replace("_", " "), "beyond expected", "expected"):
+    for name in ("window", "rows", "labels", first.replace("_", " "), "of it unexpected"):
         table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
     for window in (*drift.recent, *([drift.newest] if drift.newest else [])):
         table.add_row(*_row(window))
@@ -194,12 +221,11 @@ def _row(window: Window) -> tuple[str, ...]:
     share = window.labels.share
     first = next(iter(window.figures.values()), None)
     return (
-        f"{window.first} to {window.last}",
+        f"{window.first} … {window.last[5:]}",
         f"{window.rows:,}",
         "none" if share is None else f"{share:.0%}",
         _number(first),
         _number(window.excess),
-        _number(window.estimated),
     )
 
 

@@ -15,6 +15,7 @@ from mainline.bot.keeper import Done, Keeper
 from mainline.bot.training import Trainer
 from mainline.drift import Drift
 from mainline.errors import ConfigError, Interrupted, RecordError
+from mainline.forge import repository_of
 from mainline.forge_pulls import Desk
 from mainline.git import Git
 from mainline.retraining import evidence
@@ -49,7 +50,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
 
 environment: GITHUB_TOKEN (an App's: with Actions' own no checks would start), GITHUB_REPOSITORY,
 GITHUB_API_URL. What it may do stands in params.yaml of the default branch, monitor.retrain.
-exit code 0: it was done, or there was nothing to do; 23: another bot or a person was faster""",
+exit code 0: it was done, or there was nothing to do; 23: another bot or a person was faster,
+also by a release after the watch""",
     )
     verb.add_argument(
         "--watch", type=Path, default=Watch.location, metavar="FILE", help="of mainline monitor"
@@ -77,6 +79,7 @@ def retrain(options: argparse.Namespace, settings: Settings = Settings()) -> int
         options.api_url, options.repository, origin=git("remote", "get-url", "origin"),
         timeout=settings.timeout, pause=settings.pause,
     )  # fmt: skip
+    _check_repository(git, desk.repository)
     try:
         with clone.opened(git) as mine:
             found = _keeper(mine, desk, wish, git, options)
@@ -109,6 +112,17 @@ def _not_for_our_own() -> None:
         raise ConfigError(
             "this run is for the bot's own pull request", remedy="run it on a schedule, or by hand"
         )
+
+
+def _check_repository(git: Git, name: str) -> None:
+    """The branch goes to origin and the pull request to `name`. Raises ConfigError unless they are one."""
+    for flags in ((), ("--push",)):
+        found = repository_of(git("remote", "get-url", *flags, "origin"))
+        if found and found.casefold() != name.casefold():
+            raise ConfigError(
+                f"origin is {found[:200]!r}, and the pull request would be one of {name[:200]!r}",
+                remedy="set --repository or GITHUB_REPOSITORY to origin's, or neither",
+            )
 
 
 def _wish(options: argparse.Namespace) -> Wish:

@@ -77,6 +77,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
 
 def site(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
     """Collect, draw, and put the pages that it links to beside it. Raises MainlineError."""
+    if options.out.exists() and not options.out.is_dir():
+        raise ConfigError(f"--out {options.out} is no folder", remedy="name one, or none: it is made")
     state = collect(Git(), options)
     state.write(State.location)
     _draw([*tools.draw, "--state", str(State.location), "--out", str(options.out)])
@@ -194,9 +196,10 @@ def _resources(mlflow: str | None, notes: list[str]) -> list[Resource]:
             found.append(Resource(name=name, about=about, href=address))
         else:
             notes.append(f"{source} is not here: {verb}")
-    if mlflow:
-        if not (address := escape.url(mlflow)):
-            raise ConfigError(f"{mlflow!r} is no address of MLflow", remedy="--mlflow-url https://…")
+    if mlflow and not (address := escape.url(mlflow)):
+        # What is no page may well be a database's address, with its password.
+        notes.append("there is no link to MLflow: --mlflow-url is not https://… without a password")
+    elif mlflow:
         found.append(Resource(name="MLflow", about="the runs, and a view of the registry", href=address))
     found.append(Resource(name="state.json", about="all of this page, for a program", href=DATA))
     return found

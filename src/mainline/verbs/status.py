@@ -21,6 +21,10 @@ from mainline.tags import Version
 from mainline.untrusted import inert
 from mainline.verbs import parsing
 
+COLUMNS = ("version", "stages", "commit", "model", "data", "when", "who", "why")
+WHERE_WIDE = ("model", "data", "who")  # left out of a narrow terminal; --json has all
+WHOLE = ("version", "commit", "model", "when")  # never broken
+WIDE = 140  # characters, where nobody's terminal says
 REASON = re.compile(r"(?m)^Reason: (.+)$")
 
 
@@ -124,7 +128,7 @@ def _people(tag: Tag) -> dict[str, Any]:
 
 
 def _show(told: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     if not told["versions"]:
         console.print(f"{told['model']} has no version yet: mainline promote")
         return
@@ -135,10 +139,12 @@ def _show(told: dict[str, Any]) -> None:
             f"  {stage:<12}[bold]{version}[/]  #{turn['number']}, {turn['when'][:16]}, {escape(turn['who'])}"
         )
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("version", "stages", "commit", "model", "data", "when", "who", "why"):
-        table.add_column(name, overflow="fold")
+    shown = [name for name in COLUMNS if console.width >= WIDE or name not in WHERE_WIDE]
+    for name in shown:
+        table.add_column(name, overflow="fold", no_wrap=name in WHOLE)
     for one in told["versions"]:
-        table.add_row(*(escape(text) for text in _row(told["model"], one)))
+        row = dict(zip(COLUMNS, _row(told["model"], one), strict=True))
+        table.add_row(*(escape(row[name]) for name in shown))
     console.print(table)
 
 
