@@ -190,7 +190,8 @@ def _volume_table(windows: Sequence[Window], names: Sequence[str]) -> str:
 def _daily(found: Drift) -> str:
     if found.quality is None or not found.quality.volume:
         return ""
-    by_day = sorted(found.quality.volume.items())
+    first = min((day for day, rows in found.quality.volume.items() if rows), default="")
+    by_day = sorted((day, rows) for day, rows in found.quality.volume.items() if day >= first)
     values = [
         {"start": milliseconds(day), "end": milliseconds(day, days=1), "rows": rows} for day, rows in by_day
     ]
@@ -249,6 +250,10 @@ def _stream(found: Drift) -> str:
     if one.newest:
         age = f", {one.age_days:.1f} days before the end of the watch" if one.age_days is not None else ""
         told.append(markup.Html(f"The newest row is of {markup.moment(one.newest).code}{age}."))
+    if one.after:
+        told.append(f"{one.after:,} rows lie after the end of the watch.")
+    if one.contradicting_labels:
+        told.append(f"{one.contradicting_labels:,} keys have labels that contradict each other; none counts.")
     if one.unknown_labels:
         told.append(f"{one.unknown_labels:,} labels are for keys that no row has.")
     for columns, what in ((one.missing, "lack"), (one.extra, "have, and the schema does not,")):

@@ -482,3 +482,14 @@ def test_one_point_and_undefined_figures_are_drawn() -> None:
     state = siting.state(drift=siting.drift(1).model_copy(update={"months": months}))
     assert "0.4000" in words(performance.section(state)) and "ROC AUC" not in performance.section(state)
     assert date.fromisoformat(months[0].first)
+
+
+def test_days_before_the_first_row_are_not_missing_and_what_was_left_out_is_told() -> None:
+    found = siting.drift()
+    assert found.quality is not None
+    changed = {"volume": {"2013-09-01": 0, "2013-09-02": 5}, "after": 7, "contradicting_labels": 2}
+    drift = found.model_copy(update={"quality": found.quality.model_copy(update=changed)})
+    assert "Without any row" not in words(data.volume(siting.state(drift=drift)))
+    told = words(data.quality(siting.state(drift=drift)))
+    assert "7 rows lie after the end of the watch." in told
+    assert "2 keys have labels that contradict each other; none counts." in told

@@ -189,8 +189,8 @@ def _backtested(drift: Drift, found: Watched, tools: Tools) -> Drift:
 
 
 def _run(command: Sequence[str], what: str) -> None:
-    """Its progress is ours. Raises the error that its exit code names."""
-    done = subprocess.run(command, stdout=sys.stderr)
+    """Its progress is ours, its JSON stands in the record. Raises the error that its exit code names."""
+    done = subprocess.run(command, stdout=subprocess.DEVNULL)
     if done.returncode:
         kinds = {kind.exit_code: kind for kind in MainlineError.__subclasses__()}
         raise kinds.get(done.returncode, MainlineError)(
@@ -200,8 +200,8 @@ def _run(command: Sequence[str], what: str) -> None:
 
 def _show(drift: Drift, watch: Watch) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-    colour = COLOURS[watch.verdict]
-    console.print(f"[bold {colour}]{watch.verdict}[/]: {escape(inert(watch.reason))}", soft_wrap=True)
+    colour, reason = COLOURS[watch.verdict], inert(watch.reason).removeprefix(f"{watch.verdict} data: ")
+    console.print(f"[bold {colour}]{watch.verdict}[/]: {escape(reason)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     first = next((name for window in drift.recent for name in window.figures), "loss")
     for name in ("window", "rows", "labels", first.replace("_", " "), "of it unexpected"):

@@ -114,7 +114,7 @@ def _promote(options: argparse.Namespace, place: Place, tools: Tools) -> int:
         if step.kind == "same":
             imaging.made(options, book, step)
         if options.dry_run:
-            return _say(options, book, step, new=False, words=f"would be {step.version}: {step.reason}")
+            return _say(options, book, step, new=False, words=f"would be made: {step.reason}")
         if step.kind == "same":
             new, done = False, _stage(place, book, step, tools)
         else:
