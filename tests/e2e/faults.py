@@ -165,6 +165,7 @@ def killed(play: Play) -> list[Row]:
         play.runner.until(f"step {step}", lambda: run.ended or f"▸ {step}\n" in _log(run))  # noqa: B023
         play.runner.kill(run)
         play.runner.until("its end", lambda: run.ended)  # noqa: B023
+        must(run.jobs.get("promote") != "success", f"{step} was over before it was killed", run)
     play.runner.dispatch("promote.yml", MAIN, "grace-token")
     run = play.runner.of("promote.yml")[-1]
     play.runner.until("the last promote", lambda: run.ended)
@@ -252,7 +253,7 @@ def play_all(play: Play, wanted: list[str]) -> list[Row]:
             with play.tell.step(scenario.__name__):
                 rows += scenario(play)
     trained = sum(run.jobs.get("train") == "success" for run in play.runner.runs)
-    promoted = sum(run.jobs.get("promote") == "success" for run in play.runner.runs)
+    promoted = sum(run.file == "promote.yml" and run.status == "success" for run in play.runner.runs)
     held = f"{trained} trainings and {promoted} promotions ended well"
     return [*rows, Row("MLflow down throughout", len(play.runner.runs), held)]
 

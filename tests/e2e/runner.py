@@ -33,7 +33,6 @@ from tests.workflows import act
 
 BIN = Path(__file__).parent / "bin"
 TAGS = "refs/tags/"
-POLL = 0.05  # seconds
 
 
 @dataclass
@@ -86,6 +85,7 @@ class Runner:
         self._ids = itertools.count(1)
         self._processes: set[subprocess.Popen[str]] = set()
         self._closed = False
+        self._work_left: list[Run] = []
         hub.pushed, hub.acted, hub.dispatched = self.push, self.act, self.dispatch
 
     # What happens at the forge
@@ -146,6 +146,7 @@ class Runner:
                     self.runs.append(run)
                     self.changed.notify_all()
                 if not self._closed:
+                    self._work_left.append(run)
                     self._pool.submit(self._work, run, workflow)
 
     def _files(self, sha: str) -> list[str]:
@@ -174,6 +175,7 @@ class Runner:
             self.changed.notify_all()
         if not self._closed and run.event.name != "workflow_run":
             self.follow(run)
+        self._work_left.remove(run)
 
     def _execute(self, run: Run, workflow: dict[str, Any]) -> None:
         if self._closed:
@@ -232,7 +234,7 @@ class Runner:
             **kept, "XDG_CACHE_HOME": str(run.folder / "cache"), "PYTHONDONTWRITEBYTECODE": "1",
             "PATH": f"{BIN}{os.pathsep}{kept['PATH']}", leftovers.RUN: run.mark, **self.environment,
         }  # fmt: skip
-        with run.log.open("w") as log:
+        with run.log.open("w", buffering=1) as log:  # by lines: it is looked at meanwhile
             process = subprocess.Popen(
                 command, cwd=checkout, env=environment, text=True, start_new_session=True,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
@@ -303,10 +305,8 @@ class Runner:
         return found
 
     def quiet(self) -> None:
-        """Wait until nothing runs or waits, twice in a row: one run may start another."""
-        for _ in range(2):
-            self.until("all runs", lambda: all(run.ended for run in list(self.runs)))
-            time.sleep(POLL)
+        """Wait until nothing runs or waits, nor what one run starts at its end."""
+        self.until("all runs", lambda: not self._work_left)
 
     def kill(self, run: Run) -> None:
         """End a run and what it started, as a machine that is switched off."""
