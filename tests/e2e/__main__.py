@@ -44,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _play(options: argparse.Namespace, folder: Path, tell: Narrator) -> int:
     os.environ[leftovers.MARK] = str(folder)  # of everything that is started from here on
+    (folder / "tmp").mkdir()
+    os.environ["TMPDIR"] = str(folder / "tmp")  # what tools leave behind goes with the folder
     for name in ("MLFLOW_TRACKING_URI", "GITHUB_TOKEN", "GITHUB_REPOSITORY", "CI"):
         os.environ.pop(name, None)
     with opened(folder, tell, fast=options.fast, width=options.width) as play:

@@ -277,6 +277,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="mainline-demo-"))
     os.environ[leftovers.MARK] = str(folder)
+    (folder / "tmp").mkdir()
+    os.environ["TMPDIR"] = str(folder / "tmp")  # what tools leave behind goes with the folder
     code = 1
     try:
         with opened(folder, Narrator(Console(stderr=True)), fast=True) as play:

@@ -8,18 +8,25 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from mainline.deploying import FOLDER
+
 MARK = "MAINLINE_DEMO"  # its value is the demo's folder
 RUN = "MAINLINE_DEMO_RUN"  # of one run of a workflow, beside the other
 POLL = 0.05  # seconds
 
 
 def marked(value: str) -> list[int]:
-    """Processes, this one excepted, in whose environment MARK or RUN has this value."""
+    """Processes, but this one, in whose environment MARK or RUN has this value, or that are deployed there.
+
+    What is deployed keeps little of its environment, and so no mark; its folder it keeps.
+    """
     wanted, found = {f"{name}={value}".encode() for name in (MARK, RUN)}, []
+    deployed = f"{FOLDER}={value}/".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):
-                if wanted & {*(entry / "environ").read_bytes().split(b"\0")}:
+                names = (entry / "environ").read_bytes().split(b"\0")
+                if wanted & {*names} or any(name.startswith(deployed) for name in names):
                     found.append(int(entry.name))
     return found
 
