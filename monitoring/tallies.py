@@ -215,7 +215,6 @@ def column_drift(
         distance=_short(away),
         noise=_short(chance),
         before=None if where.empty else _short(sketch.distance(counts, earlier)),
-        season=None,
         nulls=_share(odd["nulls"], rows),
         nulls_reference=where.nulls,
         unknown=_share(odd["unknown"], rows),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mainline.errors import DeployError, MainlineError
+from mainline.errors import DeployError, MainlineError, of_exit_code
 
 READY = 30.0  # seconds at most until it answers
 STOP = 30.0
@@ -102,8 +102,7 @@ def _refusal(code: int, errors: Any) -> MainlineError:
     """As what the service itself ended with: a tampered model is an IntegrityError here too."""
     errors.seek(0)
     why = errors.read().decode(errors="replace").strip()[-3000:]
-    kinds = {kind.exit_code: kind for kind in MainlineError.__subclasses__()}
-    return kinds.get(code, DeployError)(
+    return of_exit_code(code, DeployError)(
         f"the service did not start (exit code {code})", why=why or f"no answer within {READY:g} s"
     )
 

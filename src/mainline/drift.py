@@ -52,9 +52,8 @@ class ColumnDrift(Part):
     Shares are of the window's rows. `distance`: effect size, Jensen-Shannon distance in [0, 1] over the
     bins of the reference's sketch, null without values or reference; `noise`: what it is between blocks of
     the reference's size and the window's by chance alone; `before`: the same against the window before this
-    one; `season`: against the same calendar month of the reference, where there is one. `constant`: all
-    values are the same, where the reference's are not. `skew`: share of rows whose served value is not the
-    one computed from the raw data; null when that was not computed.
+    one. `constant`: all values are the same, where the reference's are not. `skew`: share of rows whose
+    served value is not the one computed from the raw data; null when that was not computed.
 
     `unknown`: values that the reference has not, or does not name where it had too many for that. Infinite
     numbers are out of range.
@@ -66,7 +65,6 @@ class ColumnDrift(Part):
     distance: float | None
     noise: float | None
     before: float | None
-    season: float | None
     nulls: float
     nulls_reference: float
     unknown: float

@@ -49,6 +49,11 @@ class MainlineError(Exception):
         return "\n".join(lines)
 
 
+def of_exit_code(code: int, otherwise: type[MainlineError] = MainlineError) -> type[MainlineError]:
+    """The class that owns an exit code, of another process of ours; `otherwise` where none does."""
+    return {kind.exit_code: kind for kind in MainlineError.__subclasses__()}.get(code, otherwise)
+
+
 class ConfigError(MainlineError):
     """`params.yaml` (or a flag) asks for something that does not exist or cannot be."""
 

@@ -31,22 +31,6 @@ class Finding(Part):
     text: str
 
 
-def over(
-    name: str, kind: Kind, window: str, column: str | None, observed: float, limit: float, text: str
-) -> Finding:
-    outcome: Verdict = "watch" if observed > limit else "quiet"
-    return Finding(
-        name=name,
-        kind=kind,
-        outcome=outcome,
-        window=window,
-        column=column,
-        observed=observed,
-        limit=limit,
-        text=text,
-    )
-
-
 def finding(
     name: str,
     kind: Kind,
@@ -55,17 +39,21 @@ def finding(
     observed: float | None,
     limit: float | None,
     text: str,
+    column: str | None = None,
 ) -> Finding:
+    """One that was judged."""
     return Finding(
-        name=name,
-        kind=kind,
-        outcome=outcome,
-        window=window,
-        column=None,
-        observed=observed,
-        limit=limit,
-        text=text,
-    )
+        name=name, kind=kind, outcome=outcome, window=window, column=column, observed=observed,
+        limit=limit, text=text,
+    )  # fmt: skip
+
+
+def over(
+    name: str, kind: Kind, window: str, column: str | None, observed: float, limit: float, text: str
+) -> Finding:
+    """One that asks for a look when what was observed is above the limit."""
+    outcome: Verdict = "watch" if observed > limit else "quiet"
+    return finding(name, kind, outcome, window, observed, limit, text, column)
 
 
 def turn(name: str, value: float) -> float:

@@ -13,7 +13,13 @@ from typing import Any
 import yaml
 
 from mainline import champion, objects, versions
-from mainline.errors import ConfigError, IntegrityError, MainlineError, RecordError, StorageError
+from mainline.errors import (
+    ConfigError,
+    IntegrityError,
+    RecordError,
+    StorageError,
+    of_exit_code,
+)
 from mainline.exported import LOCK, MANIFEST, MODEL, TEST, Exported, file_md5
 from mainline.git import Git
 from mainline.supply import packages
@@ -135,8 +141,7 @@ def _run(command: Sequence[str], what: str) -> dict[str, Any]:
     lines = done.stdout.splitlines()
     if done.returncode:
         print(done.stdout, file=sys.stderr, end="")
-        kinds = {kind.exit_code: kind for kind in MainlineError.__subclasses__()}
-        raise kinds.get(done.returncode, MainlineError)(
+        raise of_exit_code(done.returncode)(
             f"{what} failed (exit code {done.returncode})", why="its message is above"
         )
     try:

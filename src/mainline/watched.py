@@ -5,13 +5,11 @@ What decides lies in Git but for the recorded predictions; the model's file is f
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
-from mainline import champion, deploying, ledger, objects, packaged, policy, promotion, verification
+from mainline import champion, ledger, objects, packaged, policy, promotion, verification
 from mainline.drift import Reference
 from mainline.errors import MainlineError, RecordError
 from mainline.exported import MANIFEST, METRICS, MODEL, TEST, verify
@@ -25,16 +23,14 @@ FOLDER = Path(".mainline/watch/reference")
 RECORD = "reference.json"
 RECORDS = (MANIFEST, METRICS, Profile.location.as_posix())
 ROWS = Path(TEST).name
-LOG = "predictions"  # beside the local deployment, see deploy.supervisor
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The release in production. `since`: day (UTC) of its newest tag. `warnings`: what could not be had."""
+    """The release in production. `warnings`: what could not be had."""
 
     release: Release
     reference: Reference
-    since: date | None
     warnings: tuple[str, ...] = ()
 
 
@@ -57,15 +53,9 @@ def prepare(git: Git, stage: str = promotion.PRODUCTION, folder: Path = FOLDER) 
                 remedy="release a version that this pipeline made",
             )
         write_atomically(folder / Path(path).name, content)
-    since = date.fromisoformat(turn.tag.when[:10]) if turn.tag.when else None
-    reference = _reference(release, folder, since)
+    reference = _reference(release, folder, turn.tag.when[:10] or None)
     write_atomically(folder / RECORD, reference.model_dump_json().encode())
-    return Watched(release, reference, since, _fetch(git, release, folder))
-
-
-def log_of(stage: str) -> Path:
-    """Where the service of a local deployment logs what it answers."""
-    return Path(os.environ.get(deploying.FOLDER) or ".mainline/deploy", stage, LOG)
+    return Watched(release, reference, _fetch(git, release, folder))
 
 
 def fetch_model(git: Git, watched: Watched, folder: Path = FOLDER) -> Path:
@@ -90,14 +80,14 @@ def _current(book: Book, stage: str) -> tuple[Turn, Tag]:
     return turn, book.versions()[turn.version]
 
 
-def _reference(release: Release, folder: Path, since: date | None) -> Reference:
+def _reference(release: Release, folder: Path, promoted: str | None) -> Reference:
     manifest = Manifest.read(folder / Path(MANIFEST).name)
     metrics = Metrics.read(folder / Path(METRICS).name)
     return Reference(
         model=release.model,
         version=release.release,
         commit=release.commit,
-        promoted=since.isoformat() if since else None,
+        promoted=promoted,
         windows=manifest.windows,
         rows=metrics.rows,
         figures=metrics.figures,

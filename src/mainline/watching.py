@@ -55,18 +55,10 @@ class Watch(Record):
     evidence: str
 
 
-def decide(
-    drift: Drift,
-    policy: MonitorPolicy,
-    *,
-    last_release: date | None = None,
-    last_closed: date | None = None,
-) -> Watch:
+def decide(drift: Drift, policy: MonitorPolicy) -> Watch:
     """Every rule on the record. The clock is the record's `until`.
 
-    Args:
-        last_release: day of the newest production tag, else what the record says of it.
-        last_closed: day on which a retraining pull request was last closed without a merge.
+    The time after a retraining that was declined is the bot's to keep: it knows of pull requests.
     """
     judged = [window for window in drift.recent if watchrules.judged(window, policy)]
     current = bool(judged) and judged[-1] is drift.recent[-1]  # older windows alone decide nothing
@@ -76,7 +68,7 @@ def decide(
         *(watchrules.performance(drift.task, judged, policy) if current else ()),
         *watchrules.drifted(drift, policy, labelled=current),
     ]
-    waiting = _cooldown(drift, policy, last_release, last_closed)
+    waiting = _cooldown(drift, policy)
     found += _backtest(drift, found, policy, waiting=bool(waiting))
     found = [_answered(one, found) for one in found]
     verdict, reason, held = _verdict(found, drift, waiting)
@@ -173,20 +165,15 @@ def _verdict(
     return "retrain", "; ".join(one.text for one in asking), []
 
 
-def _cooldown(
-    drift: Drift, policy: MonitorPolicy, last_release: date | None, last_closed: date | None
-) -> list[Finding]:
-    promoted = drift.reference.promoted
-    release = last_release or (date.fromisoformat(promoted[:10]) if promoted else None)
-    until, found = date.fromisoformat(drift.until), []
-    for what, day in (("the release", release), ("a retraining was declined", last_closed)):
-        # A replay looks at days before the release: none have passed, and no cooldown is none there, too.
-        if day is not None and (passed := max(0, (until - day).days)) < policy.cooldown_days:
-            text = f"held back: {passed} days since {what}, {policy.cooldown_days:g} are kept"
-            found.append(
-                finding("cooldown", "cooldown", "watch", "", float(passed), policy.cooldown_days, text)
-            )
-    return found
+def _cooldown(drift: Drift, policy: MonitorPolicy) -> list[Finding]:
+    """Held back for some days after the release. Days before it, of a replay, are none after it."""
+    if drift.reference.promoted is None:
+        return []
+    passed = (date.fromisoformat(drift.until) - date.fromisoformat(drift.reference.promoted[:10])).days
+    if max(0, passed) >= policy.cooldown_days:
+        return []
+    text = f"held back: {max(0, passed)} days since the release, {policy.cooldown_days:g} are kept"
+    return [finding("cooldown", "cooldown", "watch", "", max(0, passed), policy.cooldown_days, text)]
 
 
 def _calm(found: Sequence[Finding]) -> str:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import pytest
 import yaml
 
 from tests.imports import ROOT
+from tests.ports import free_port
 
 HERE = ROOT / "serving/deploy/compose"
 COMPOSE = yaml.safe_load((HERE / "compose.yaml").read_text())
@@ -31,12 +31,6 @@ NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 TEMPORARY = "/tmp/"  # noqa: S108 - inside the container
 SECRET = re.compile(r"PASSWORD|SECRET|KEY")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_file_is_what_compose_takes() -> None:

@@ -32,10 +32,11 @@ from mainline.verbs.promote import promote
 from mainline.verbs.release import release
 from tests import clones
 from tests.clones import git, mainline
-from tests.deploy.test_local import free_port, leftovers, until
+from tests.deploy.test_local import leftovers, until
 from tests.imports import ROOT
 from tests.mainline import releasing
 from tests.mainline.releasing import QUIET, World, asked, options, tools
+from tests.ports import free_port
 
 IMAGE = f"registry.example.org/flights@sha256:{'1' * 64}"
 IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org")

@@ -27,17 +27,12 @@ from mainline.deploy.state import State
 from mainline.errors import ConfigError, DeployError, IntegrityError
 from tests.deploy.releasing import release
 from tests.imports import ROOT
+from tests.ports import free_port
 
 STANDIN = Path(__file__).with_name("standin.py")
 COMMAND = (sys.executable, str(STANDIN), "--bento", "{bento}", "--sha256", "{sha256}", "--port", "{port}")
 LIMITS = Limits(ready=20, bake=0.5, drain=20, stop=10, lock=60)
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

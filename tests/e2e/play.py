@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from tests.e2e.narration import Narrator
 from tests.e2e.pages import Pages
 from tests.e2e.runner import Run, Runner
 from tests.imports import ROOT
+from tests.ports import free_port
 
 MODEL = "flight-delay"
 WATERMARK = '#{sha} "CML watermark'
@@ -251,18 +251,10 @@ def _merge(content: dict[str, Any], other: dict[str, Any]) -> None:
             content[key] = value
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 @contextmanager
 def opened(folder: Path, tell: Narrator, *, fast: bool, width: int = 3) -> Iterator[Play]:
     """The stage, empty; the forge and the runner are ended, the services are left to `leftovers`."""
-    staging, production, page = free_ports(3)
+    staging, production, page = free_port(), free_port(), free_port()
     ports = {"staging": staging, "production": production}
     mlflow = "" if fast else f"http://127.0.0.1:{page}"
     deploy = folder / "deploy"

@@ -28,6 +28,12 @@ def test_every_error_has_an_exit_code_of_its_own_that_the_help_names() -> None:
     assert (set(numbers) | answers) - {errors.MainlineError.exit_code} == named - {0, 1, 2}
 
 
+def test_the_exit_code_of_another_process_of_ours_names_its_error() -> None:
+    assert errors.of_exit_code(errors.StorageError.exit_code) is errors.StorageError
+    assert errors.of_exit_code(1) is errors.MainlineError
+    assert errors.of_exit_code(1, errors.DataError) is errors.DataError
+
+
 def test_an_error_says_what_why_and_what_to_do() -> None:
     text = str(errors.DataError("batch x is empty", why="0 rows", remedy="look at y"))
     assert text.splitlines() == ["batch x is empty", "  why: 0 rows", "  do:  look at y"]

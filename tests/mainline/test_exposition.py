@@ -28,7 +28,7 @@ NOTHING = Figure(value=None, low=None, high=None)
 def column(name: str, **changes: Any) -> ColumnDrift:
     values: dict[str, Any] = {
         "name": name, "dtype": "float64", "rows": 900, "distance": 0.25, "noise": 0.0625, "before": None,
-        "season": None, "nulls": 0.5, "nulls_reference": 0.01, "unknown": 0.0, "unknown_reference": 0.0,
+        "nulls": 0.5, "nulls_reference": 0.01, "unknown": 0.0, "unknown_reference": 0.0,
         "out_of_range": 0.0, "out_of_range_reference": 0.0, "constant": False, "skew": None,
     }  # fmt: skip
     return ColumnDrift(**{**values, **changes})

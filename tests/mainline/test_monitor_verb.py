@@ -99,8 +99,8 @@ def measured(drift: Drift) -> None:
 def test_the_reference_is_the_model_in_production(world: World) -> None:
     found = watched.prepare(Git())
     assert found.warnings == ()
-    assert found.since is not None
     reference = Reference.model_validate_json((watched.FOLDER / watched.RECORD).read_text())
+    assert reference.promoted is not None
     assert (reference.version, reference.commit) == ("v1.0.0", git(world.root, "rev-parse", "main"))
     assert reference.windows["test"] == ["2013-03", "2013-03"]
     assert reference.figures["log_loss"].value == 0.5

@@ -26,6 +26,7 @@ from mainline.git import Git
 from mainline.records import Manifest
 from mainline.releases import Artifact, Release, Verdict
 from tests import clones
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -113,9 +114,7 @@ def assign(root: Path, stage: str, number: int, name: str) -> None:
 def server(folder: Path) -> Iterator[str]:
     """MLflow on an empty database in `folder`."""
     folder.mkdir(exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/server.db"]
     command += ["--artifacts-destination", str(folder / "artifacts")]

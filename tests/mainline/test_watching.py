@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainline import policy
 from mainline.drift import ColumnDrift, Drift, Labels, Malformed, Quality, Reference, Window
 from mainline.findings import SEVERITY
 from mainline.records import Figure
 from mainline.watching import Watch, decide, newest_labelled_month, wants_backtest
 from mainline.watchrules import DECIDING, together
+from tests.watchpolicy import POLICY
 
-POLICY = policy.monitor()
 UNTIL = date(2013, 11, 30)
 SPANS = (("2013-09-08", "2013-10-05"), ("2013-10-06", "2013-11-02"), ("2013-11-03", "2013-11-30"))
 
@@ -50,7 +49,7 @@ def column(name: str = "temp", **changes: Any) -> ColumnDrift:
         0.0,
     )
     base = {"name": name, "dtype": "float64", "rows": 26000, "distance": 0.05, "noise": 0.02}
-    rest = {"before": None, "season": None, "constant": False, "skew": None}
+    rest = {"before": None, "constant": False, "skew": None}
     return ColumnDrift(**{**base, **shares, **rest, **changes})
 
 
@@ -326,11 +325,17 @@ def test_decision(case: str) -> None:
     assert Watch.model_validate_json(watch.model_dump_json()) == watch
 
 
-def test_a_declined_retraining_is_not_asked_for_again_at_once() -> None:
+def promoted(record: Drift, day: str) -> Drift:
+    return record.model_copy(update={"reference": record.reference.model_copy(update={"promoted": day})})
+
+
+def test_a_new_release_is_given_time() -> None:
     record = drift(every(**RECOVERABLE))
-    assert decide(record, POLICY, last_closed=date(2013, 11, 25)).verdict == "watch"
-    assert decide(record, POLICY, last_closed=date(2013, 10, 25)).verdict == "retrain"
-    assert decide(record, POLICY, last_release=date(2013, 11, 25)).verdict == "watch"
+    assert decide(promoted(record, "2013-11-25"), POLICY).verdict == "watch"
+    assert decide(promoted(record, "2013-10-25"), POLICY).verdict == "retrain"
+    assert decide(promoted(record, "2026-01-01"), POLICY).verdict == "watch", "a replay of days before it"
+    none = POLICY.model_copy(update={"cooldown_days": 0.0})
+    assert decide(promoted(record, "2026-01-01"), none).verdict == "retrain"
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
@@ -350,7 +355,7 @@ def test_a_backtest_is_asked_for_only_where_it_would_decide() -> None:
     assert not wants_backtest(decide(drift(), POLICY))
     assert not wants_backtest(decide(alarm.model_copy(update={"backtest": ALIKE}), POLICY))
     assert not wants_backtest(decide(alarm.model_copy(update={"months": []}), POLICY)), "no new month"
-    assert not wants_backtest(decide(alarm, POLICY, last_release=date(2013, 11, 29))), "cooldown"
+    assert not wants_backtest(decide(promoted(alarm, "2013-11-29"), POLICY)), "cooldown"
     broken = alarm.model_copy(update={"newest": newest(column(skew=1.0))})
     assert not wants_backtest(decide(broken, POLICY)), "a fault"
 

@@ -83,7 +83,7 @@ def column(name: str, index: int, month: int, **changed: Any) -> ColumnDrift:
         distance = 0.04 + 0.05 * month
     values: dict[str, Any] = {
         "dtype": "float32", "rows": 27_000, "distance": round(distance, 4), "noise": 0.026,
-        "before": round(distance / 2, 4), "season": None, "nulls": 0.01, "nulls_reference": 0.01,
+        "before": round(distance / 2, 4), "nulls": 0.01, "nulls_reference": 0.01,
         "unknown": 0.0, "unknown_reference": 0.0, "out_of_range": 0.0, "out_of_range_reference": 0.0,
         "constant": False, "skew": 0.0,
     }  # fmt: skip

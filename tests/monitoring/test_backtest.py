@@ -15,17 +15,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mainline import policy
 from mainline.errors import DataError, IntegrityError
 from mainline.records import Figure, Manifest
 from monitoring import backtest
 from pipeline import frames, params, paths
 from pipeline.comparing.scorer import Scorer
-from tests import clones
+from tests import clones, watchpolicy
 from tests.imports import ROOT
 from usecase.schema import FEATURES
 
-MEASURE = policy.monitor()
+MEASURE = watchpolicy.POLICY
 
 
 def month(days: int = 20, a_day: int = 30) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from mainline.records import Manifest, Metrics
 from monitoring import check
 from monitoring.reference import AT
 from monitoring.staging import Stage
+from tests import watchpolicy
 from tests.imports import ROOT
 from usecase.schema import FEATURES
 
@@ -180,7 +181,7 @@ def test_an_empty_log_is_too_little_data(empty: str, checked: Checked, tmp_path:
     found = checked(place, "--labels", "source")
     assert before <= date.fromisoformat(found.until) <= datetime.now(UTC).date() - timedelta(days=1)
     assert [window.rows for window in found.recent] == [0] * len(found.recent)
-    assert watching.decide(found, policy.monitor()).verdict == "insufficient"
+    assert watching.decide(found, watchpolicy.POLICY).verdict == "insufficient"
 
 
 def test_a_log_that_does_not_exist_is_an_error(checked: Checked, tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ from mainline.records import Manifest
 from serving import build, schemas
 from serving.metrics import trained_until
 from serving.process import Running, running
-from tests.deploy.test_compose import free_port
 from tests.imports import ROOT
 from tests.mainline.test_exposition import column, drift, watch, window
+from tests.ports import free_port
 from usecase.schema import FEATURES
 
 PROGRAMS = {

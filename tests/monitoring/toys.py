@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mainline import drift, policy
+from mainline import drift
 from mainline.policy import MonitorPolicy, RetrainPolicy
 from mainline.records import Figure
 from mainline.schema import FeatureTable, Task
 from monitoring import labels, windows
 from monitoring.reference import SCORE, Reference
+from tests import watchpolicy
 from tests.serving.toys import table
 
 FIRST = date(2013, 11, 1)
@@ -29,7 +30,7 @@ POLICY = MonitorPolicy(
     resamples=200,
     minimum_rows=10,
     minimum_blocks=5,
-    limits=policy.monitor().limits,
+    limits=watchpolicy.POLICY.limits,
     label_lag_days=1,
     labelled_share=0.8,
     cooldown_days=0,

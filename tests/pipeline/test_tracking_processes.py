@@ -20,6 +20,7 @@ import pytest
 
 from pipeline import paths
 from pipeline.tracking.spool import sessions
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -90,12 +91,6 @@ def runs(uri: str = "sqlite:///mlflow.db") -> dict[str, tuple[str, list[int]]]:
     rows = json.loads(done.stdout.splitlines()[-1])
     assert len({key for key, _, _ in rows}) == len(rows), "a key has two runs"
     return {key: (status, found) for key, status, found in rows}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -21,8 +21,9 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from serving import build
-from tests.deploy.test_compose import POSTGRES, free_port, postgres
+from tests.deploy.test_compose import POSTGRES, postgres
 from tests.imports import ROOT
+from tests.ports import free_port
 from usecase.schema import FEATURES
 
 ROWS = 200_000 if "--quick" in sys.argv else 1_000_000

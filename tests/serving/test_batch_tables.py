@@ -20,8 +20,9 @@ import psycopg
 import pytest
 
 from mainline.errors import ConfigError, DataError, ServiceError, SourceError
-from tests.deploy.test_compose import POSTGRES, free_port, postgres
+from tests.deploy.test_compose import POSTGRES, postgres
 from tests.imports import ROOT
+from tests.ports import free_port
 from tests.serving import batching, toys
 from tests.serving.batching import process, rows, score
 

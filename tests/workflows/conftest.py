@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import clones
-from tests.imports import ROOT
+from tests import clones, watchpolicy
 from tests.servers import REPOSITORY
 from tests.slow.test_seam import fork
 from tests.workflows.act import DEFAULT, Ran, Runner
@@ -28,7 +27,7 @@ CONTROL = {
         "floors": {"accuracy": 0.5}, "ceilings": {}, "slice_margin": 1.0, "slice_rows": 20,
         "model_bytes": 1_000_000, "latency_ms": 50,
     },
-    "monitor": yaml.safe_load((ROOT / "params.yaml").read_text())["monitor"],
+    "monitor": watchpolicy.SECTION,
 }  # fmt: skip
 
 

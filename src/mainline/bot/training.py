@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mainline.errors import MainlineError, StorageError, TrainingError
+from mainline.errors import MainlineError, StorageError, TrainingError, of_exit_code
 from mainline.git import Git
 
 COMMAND = (sys.executable, "-m", "mainline.cli")
@@ -43,9 +43,7 @@ class Trainer:
 
 def _error(words: Sequence[str], code: int) -> MainlineError:
     """The failure of a verb in the clone, of the class that its exit code names."""
-    kinds = {kind.exit_code: kind for kind in MainlineError.__subclasses__()}
-    kind = kinds.get(code, TrainingError if words[0] == "run" else StorageError)
-    return kind(
+    return of_exit_code(code, TrainingError if words[0] == "run" else StorageError)(
         f"`mainline {' '.join(words)}` failed in the bot's clone (exit code {code})",
         why="its message is above",
         remedy="no pull request was opened; the same command goes on with what DVC has cached",

@@ -28,9 +28,14 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return given | {name: str(Path(given[name]).absolute()) for name in PLACES if given.get(name)}
 
 
+def predictions(folder: Path) -> Path:
+    """Where a service logs them, in the folder of its deployment."""
+    return folder / "predictions"
+
+
 def service(folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """For a service: its predictions lie beside the deployment, unless whoever deploys has set a place."""
-    return {LOG: str((folder / "predictions").resolve()), **environment(environ)}
+    return {LOG: str(predictions(folder).resolve()), **environment(environ)}
 
 
 def python(environ: Mapping[str, str] = os.environ) -> str:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from mainline import champion, gates, mainpolicy, manifests, policy
 from mainline.champion import Found
-from mainline.errors import Answer, ConfigError, Interrupted, MainlineError, StorageError
+from mainline.errors import Answer, ConfigError, Interrupted, StorageError, of_exit_code
 from mainline.exported import LOCK, MODEL, Exported
 from mainline.gates import Decision, Evidence
 from mainline.gathered import PLOTS, STAGES
@@ -180,16 +180,10 @@ def _compare(other: str | None) -> Comparison:
     for line in done.stdout.splitlines():
         _say(line)
     if done.returncode:
-        raise _failure(done.returncode)
+        raise of_exit_code(done.returncode)(
+            f"the comparison failed (exit code {done.returncode})", why="its message is above"
+        )
     return Comparison.read(Comparison.location)
-
-
-def _failure(code: int) -> MainlineError:
-    """The error that the other process ended with, by its exit code."""
-    kinds = {kind.exit_code: kind for kind in MainlineError.__subclasses__()}
-    return kinds.get(code, MainlineError)(
-        f"the comparison failed (exit code {code})", why="its message is above"
-    )
 
 
 def _evidence(case: Case, comparison: Comparison | None) -> Evidence:

@@ -17,8 +17,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from mainline import deploying, exposition, policy, watched, watching
+from mainline.deploy import surroundings
 from mainline.drift import Drift, Window
-from mainline.errors import Answer, ConfigError, Interrupted, MainlineError
+from mainline.errors import Answer, ConfigError, Interrupted, MainlineError, of_exit_code
 from mainline.git import Git
 from mainline.promotion import PRODUCTION
 from mainline.records import Figure, write_atomically
@@ -120,17 +121,17 @@ def _watch(options: argparse.Namespace, tools: Tools) -> tuple[Drift, Watch]:
         old.unlink(missing_ok=True)
     _run([*tools.check, *_flags(options, place)], "the check of the predictions")
     drift = Drift.read(MEASURED)
-    watch = watching.decide(drift, rules, last_release=found.since)
+    watch = watching.decide(drift, rules)
     if options.no_backtest or not watching.wants_backtest(watch):
         return drift, watch
     tools.before("backtest")
     drift = _backtested(drift, found, tools)
-    return drift, watching.decide(drift, rules, last_release=found.since)
+    return drift, watching.decide(drift, rules)
 
 
 def _place(options: argparse.Namespace) -> str:
     """Where the predictions are. Raises ConfigError when nothing says it."""
-    local = watched.log_of(options.stage)
+    local = surroundings.predictions(deploying.folder(options.stage))
     place = options.log or os.environ.get(PREDICTIONS) or (str(local) if local.is_dir() else "")
     if not place:
         raise ConfigError(
@@ -192,8 +193,7 @@ def _run(command: Sequence[str], what: str) -> None:
     """Its progress is ours, its JSON stands in the record. Raises the error that its exit code names."""
     done = subprocess.run(command, stdout=subprocess.DEVNULL)
     if done.returncode:
-        kinds = {kind.exit_code: kind for kind in MainlineError.__subclasses__()}
-        raise kinds.get(done.returncode, MainlineError)(
+        raise of_exit_code(done.returncode)(
             f"{what} failed (exit code {done.returncode})", why="its message is above"
         )
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from mainline import champion, ledger, policy, promotion
 from mainline.drift import Drift
-from mainline.errors import ConfigError, ForgeError, GitError, MainlineError, RecordError
+from mainline.errors import ConfigError, ForgeError, GitError, RecordError, of_exit_code
 from mainline.exported import MANIFEST, METRICS
 from mainline.forge import repository_of
 from mainline.forge_pulls import Desk
@@ -208,8 +208,7 @@ def _resources(mlflow: str | None, notes: list[str]) -> list[Resource]:
 def _draw(command: Sequence[str]) -> None:
     done = subprocess.run(command, stdout=sys.stderr)
     if done.returncode:
-        kinds = {kind.exit_code: kind for kind in MainlineError.__subclasses__()}
-        raise kinds.get(done.returncode, MainlineError)(
+        raise of_exit_code(done.returncode)(
             f"the page could not be drawn (exit code {done.returncode})", why="its message is above"
         )
 
