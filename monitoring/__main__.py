@@ -6,9 +6,6 @@ import importlib
 import signal
 import sys
 
-from mainline.errors import Interrupted, MainlineError
-from pipeline import determinism
-
 VERBS = {
     "check": "measure what production answered, into reports/drift.json",
     "replay": "send real months to a running service, with or without a fault",
@@ -25,6 +22,20 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(["usage: python -m monitoring VERB", "", *lines]), file=sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the temporary folders go on either
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        from mainline.errors import Interrupted
+
+        stopped = Interrupted("stopped", remedy="run the same command again")
+        print(f"{arguments[0]}: {stopped}", file=sys.stderr)
+        return stopped.exit_code
+
+
+def _run(arguments: list[str]) -> int:
+    from mainline.errors import MainlineError  # here, so that Ctrl-C while it is read is one line too
+    from pipeline import determinism
+
     determinism.pin()  # before numpy is there: a backtest trains the bytes that CI would
     try:
         module = importlib.import_module(f"monitoring.{arguments[0]}")
@@ -32,10 +43,6 @@ def main(arguments: list[str] | None = None) -> int:
     except MainlineError as error:
         print(f"{arguments[0]}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        stopped = Interrupted("stopped", remedy="run the same command again")
-        print(f"{arguments[0]}: {stopped}", file=sys.stderr)
-        return stopped.exit_code
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from mainline import policy
 from mainline.drift import Drift
 from mainline.errors import ConfigError, DataError
 from mainline.policy import MonitorPolicy
+from monitoring import joining, observed, windows
 from monitoring import labels as labelling
-from monitoring import observed, staging, windows
-from monitoring.labels import Labels
+from monitoring.joining import Joined
 from monitoring.logs import Reader
 from monitoring.reference import PREDICTIONS, Reference
 from monitoring.staging import Stage
@@ -45,29 +45,15 @@ def main(arguments: list[str]) -> int:
         stage.fill(reader.batches(options.log), FEATURES.time.name, _progress)
         until = options.until or (stage.newest_whole_day() if stage.rows else _yesterday())
         first = _first_day(until, watch)
-        labels = _labels(options, settings, watch, first, until, stage)
-        found = staging.observe(
-            stage,
-            labels.frame if labels else None,
-            reference,
-            first,
-            until,
-            options.known_by,
-            labels.anew if labels else None,
-        )
-        record = windows.record(
-            found,
-            reference,
-            watch,
-            until,
-            known_by=options.known_by,
-            log=reader.found,
-        )
+        labels, anew = _labels(options, settings, watch, first, until, stage)
+        _say("check: measuring the windows")
+        found = joining.observe(stage, labels, reference, first, until, options.known_by, anew)
+        record = windows.record(found, reference, watch, until, known_by=options.known_by, log=reader.found)
         record = _counted(record, stage, until, labels)
         record.write(options.out)
         if options.html:
             _html(options, stage, labels, reference, record)
-    print(summary(record), file=sys.stderr, flush=True)
+    _say(summary(record))
     told = {"until": record.until, "lines": reader.found.lines, "malformed": record.malformed.lines}
     print(json.dumps({**told, "out": str(options.out)}), flush=True)
     return 0
@@ -97,30 +83,32 @@ def _labels(
     first: date,
     until: date,
     stage: Stage,
-) -> Labels | None:
+) -> tuple[Joined | None, pl.DataFrame | None]:
+    """The labels, and the features as computed anew."""
     place = options.labels
     if place is None:
-        return None
+        return None, None
     if place != labelling.SOURCE:
-        return _told(labelling.read(place, known_by=options.known_by), place)
+        _say(f"labels: joining those of {inert(place)}")
+        told = labelling.batches(place, FEATURES, options.known_by)
+        return _told(Joined.of(told, stage, FEATURES, first, until), place), None
     seen = [day for day in stage.rows if first <= day <= until]
     if not seen:
-        return None
-    print("labels: computing them from the raw data", file=sys.stderr, flush=True)
-    lag = watch.label_lag_days
-    return labelling.from_source(settings, min(seen), max(seen), lag, options.lookback)
+        return None, None
+    computed = labelling.from_source(settings, min(seen), max(seen), watch.label_lag_days, options.lookback)
+    return Joined.of([computed.labels], stage, FEATURES, first, until), computed.anew
 
 
-def _told(labels: Labels, place: str) -> Labels:
-    if labels.frame.is_empty():
-        print(f"labels: {inert(place)} holds no labels yet", file=sys.stderr, flush=True)
+def _told(labels: Joined, place: str) -> Joined:
+    if not labels.labels:
+        _say(f"labels: {inert(place)} holds no labels yet")
     if labels.contradicting:
         why = "keys have labels that contradict each other: left out (known_at says which came last)"
-        print(f"warning: {labels.contradicting:,} {why}", file=sys.stderr, flush=True)
+        _say(f"warning: {labels.contradicting:,} {why}")
     return labels
 
 
-def _counted(record: Drift, stage: Stage, until: date, labels: Labels | None) -> Drift:
+def _counted(record: Drift, stage: Stage, until: date, labels: Joined | None) -> Drift:
     """With what only the log and the labels as a whole tell."""
     after = sum(rows for day, rows in stage.rows.items() if day > until)
     more = {"after": after, "contradicting_labels": labels.contradicting if labels else 0}
@@ -129,20 +117,20 @@ def _counted(record: Drift, stage: Stage, until: date, labels: Labels | None) ->
 
 
 def _html(
-    options: argparse.Namespace, stage: Stage, labels: Labels | None, reference: Reference, record: Drift
+    options: argparse.Namespace, stage: Stage, labels: Joined | None, reference: Reference, record: Drift
 ) -> None:
     """Never on the path of the decision: whatever goes wrong here is a warning."""
-    print("report: drawing it", file=sys.stderr, flush=True)
+    _say("report: drawing it")
     try:
         warnings = _drawn(options, stage, labels, reference, record)
     except Exception as error:  # a library's report must not fail the watch
         warnings = [f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"]
     for one in warnings:
-        print(f"warning: {options.html}: {one}", file=sys.stderr, flush=True)
+        _say(f"warning: {options.html}: {one}")
 
 
 def _drawn(
-    options: argparse.Namespace, stage: Stage, labels: Labels | None, reference: Reference, record: Drift
+    options: argparse.Namespace, stage: Stage, labels: Joined | None, reference: Reference, record: Drift
 ) -> list[str]:
     """The newest window's rows against the reference's; what was left out."""
     from monitoring import evidently_report as report
@@ -154,9 +142,9 @@ def _drawn(
     if not days:
         return ["not drawn: the newest window has no rows"]
     share = [report.sample(stage.read(group), key) for group in days]
-    part = observed.part(
-        report.sample(pl.concat(share), key), labels.frame if labels else None, reference, options.known_by
-    )
+    rows = report.sample(pl.concat(share), key)
+    known = labels.read([day for group in days for day in group]) if labels else None
+    part = observed.part(rows, known, reference, options.known_by)
     before = report.reference_rows(options.reference_rows, options.reference / PREDICTIONS, reference.table)
     return report.write(options.html, part.rows, before, reference.table)
 
@@ -184,7 +172,11 @@ def _yesterday() -> date:
 
 
 def _progress(rows: int) -> None:
-    print(f"log: {rows:,} rows", file=sys.stderr, flush=True)
+    _say(f"log: {rows:,} rows")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _day(text: str) -> date:
@@ -209,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--reference", type=Path, required=True, help="folder of the model in production")
-    made.add_argument("--log", required=True, help="file, folder, or s3:// prefix of Parquet")
+    made.add_argument("--log", required=True, help="file, folder, or s3:// prefix")
     made.add_argument("--labels", help="`source`: from the raw data; or a Parquet file, folder, s3:// prefix")
     made.add_argument("--until", type=_day, help="the last day (default: the newest whole one in the log)")
     made.add_argument("--known-by", type=_time, help="labels that became known later do not exist yet")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -17,58 +18,63 @@ import polars as pl
 from mainline.errors import DataError
 from mainline.schema import FeatureTable
 from mainline.settings import Month
-from monitoring.logs import files, whole
+from monitoring import places
 from monitoring.observed import KNOWN
+from monitoring.tables import whole
 from pipeline import featurize, ingest
 from pipeline.frames import DTYPES
-from pipeline.ingest import S3_READ
 from pipeline.params import Params
 from pipeline.text import inert
 from usecase.schema import FEATURES
 
 SOURCE = "source"
+BATCH_ROWS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
-    """`frame`: key, target, excluded, KNOWN, a row a key. `anew`: the features, from raw data only.
+class Computed:
+    """From raw data. `labels`: key, target, excluded, KNOWN, a row a key; `anew`: the features."""
 
-    `contradicting`: keys with labels that differ, of which none is the newest; they have no row.
-    """
-
-    frame: pl.DataFrame
+    labels: pl.DataFrame
     anew: pl.DataFrame | None = None
-    contradicting: int = 0
 
 
-def read(place: str, table: FeatureTable = FEATURES, known_by: datetime | None = None) -> Labels:
-    """A Parquet file, folder or s3:// prefix with key and target, excluded and known_at where there are.
+def batches(
+    place: str, table: FeatureTable = FEATURES, known_by: datetime | None = None
+) -> Iterator[pl.DataFrame]:
+    """Of a Parquet file, folder or s3:// prefix with key and target, excluded and known_at where there are.
 
     A place without files has no labels yet. `known_by`: labels that became known later do not exist yet.
 
-    Raises DataError: no such place, unreadable, a column is missing or of another type.
+    Raises DataError: no such place, unreadable, a column is missing or of another type; SourceError: a store
+    that does not answer or refuses.
     """
-    found = files(place)
+    found = places.files(place)
     names = [name for name in found if name.endswith(".parquet")]
     if found and not names:
         raise DataError(f"{inert(place)} holds no Parquet file", remedy="give the labels as Parquet")
-    options = S3_READ if place.startswith("s3://") else None
-    parts = [_none(table)]
+    known = pl.lit(True) if known_by is None else pl.col(KNOWN).is_null() | (pl.col(KNOWN) <= known_by)
     for name in names:
-        try:
-            frame = pl.scan_parquet(name, glob=False, hive_partitioning=False, storage_options=options)
-            parts.append(normal(_picked(frame, name, table).collect(), table))
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(
-                f"the labels {inert(name)} cannot be read",
-                why=str(error).splitlines()[0],
-                remedy="correct the file, or leave it out",
-            ) from None
-    distinct, contradicting = _distinct(pl.concat(parts), table, known_by)
-    return Labels(distinct, contradicting=contradicting)
+        for batch in _read(name, table):
+            yield normal(batch, table).filter(known)
 
 
-def _none(table: FeatureTable) -> pl.DataFrame:
+def _read(name: str, table: FeatureTable) -> Iterator[pl.DataFrame]:
+    try:
+        with places.local(name) as path:
+            picked = _picked(pl.scan_parquet(path, glob=False, hive_partitioning=False), name, table)
+            height = picked.select(pl.len()).collect().item()
+            for start in range(0, height, BATCH_ROWS):
+                yield picked.slice(start, BATCH_ROWS).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"the labels {inert(name)} cannot be read",
+            why=str(error).splitlines()[0],
+            remedy="correct the file, or leave it out",
+        ) from None
+
+
+def none(table: FeatureTable) -> pl.DataFrame:
     """No labels, in their types."""
     schema = {one.name: DTYPES[one.dtype] for one in (table.key, table.target)}
     return normal(pl.DataFrame(schema=schema), table)
@@ -143,16 +149,12 @@ def _check(labels: pl.DataFrame, table: FeatureTable) -> None:
         )
 
 
-def _distinct(
-    labels: pl.DataFrame, table: FeatureTable, known_by: datetime | None
-) -> tuple[pl.DataFrame, int]:
+def distinct(labels: pl.DataFrame, table: FeatureTable) -> tuple[pl.DataFrame, int]:
     """One label a key, with the time when it was known first; how many keys have none because theirs differ.
 
-    A label that differs from an earlier one corrects it.
+    A label that differs from an earlier one corrects it. `labels`: all of their keys, as they were told.
     """
     key, value = table.key.name, [table.target.name, table.excluded.name]
-    if known_by is not None:
-        labels = labels.filter(pl.col(KNOWN).is_null() | (pl.col(KNOWN) <= known_by))
     ordered = labels.sort(KNOWN, nulls_last=False, maintain_order=True)
     once = ordered.unique([key, *value], keep="first", maintain_order=True)
     differ = pl.col(key).is_duplicated()
@@ -165,7 +167,7 @@ def _distinct(
 
 def from_source(
     params: Params, first: date, last: date, lag_days: float, lookback: int | None = None
-) -> Labels:
+) -> Computed:
     """Labels and features of the days from `first` to `last`, from the raw data as the pipeline has them.
 
     A label is known `lag_days` after the row's time. Months that the source has not yet give none.
@@ -177,13 +179,16 @@ def from_source(
     oldest = Month(1, 1) if lookback is None else start.plus(-lookback)
     months = [month for month in source.months if oldest <= month <= end]
     if not months:
-        return Labels(_none(FEATURES))
+        return Computed(none(FEATURES))
     data = params.data.model_copy(update={"as_of": str(months[-1])})
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        print(f"raw data: reading {months[0]} to {months[-1]} of {inert(source.name)}", flush=True)
         ingest.ingest(ingest.Source(source.name, months, source.read), months[-1], Path(folder))
+        print("features: computing them, as the pipeline does", flush=True)
         table = featurize.build(params.model_copy(update={"data": data}), Path(folder))
     time = pl.col(FEATURES.time.name)
     table = table.filter(time.cast(pl.Date).is_between(first, last))
+    print(f"features: {table.height:,} rows", file=sys.stderr, flush=True)
     known = table.with_columns((time.cast(pl.Datetime("us")) + timedelta(days=lag_days)).alias(KNOWN))
     names = [FEATURES.key.name, FEATURES.target.name, FEATURES.excluded.name, KNOWN]
-    return Labels(normal(known.select(names)), table)
+    return Computed(normal(known.select(names)), table)

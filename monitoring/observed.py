@@ -44,7 +44,6 @@ class Part:
     versions: dict[date, Counter[str]]
     duplicates: Counter[date]
     newest: dict[date, datetime]
-    matched: int  # labels that have a row
 
     @property
     def outcomes(self) -> pl.DataFrame:
@@ -83,10 +82,6 @@ def part(
     tallies = None
     if labelled.height:
         tallies = count(labelled, labelled[SCORE], labelled[TARGET], reference)
-    matched = 0
-    if labels is not None:
-        key = table.key.name
-        matched = labels.join(first.select(key).unique(), on=key, how="semi").height
     newest = first.group_by(DAY).agg(pl.col(TIME).max())
     return Part(
         tallies,
@@ -97,7 +92,6 @@ def part(
             dict(repeated.filter(pl.col(VERSION) == reference.record.version).group_by(DAY).len().iter_rows())
         ),
         dict(newest.iter_rows()),
-        matched,
     )
 
 
@@ -163,9 +157,9 @@ def _with_anew(rows: pl.DataFrame, anew: pl.DataFrame, reference: Reference) -> 
     return joined
 
 
-def gathered(parts: list[Part], outcomes: Outcomes, labels: int = 0) -> Observed:
-    """The parts as one; `labels`: how many there are in all."""
-    found = Observed(None, outcomes)
+def gathered(parts: list[Part], outcomes: Outcomes, unknown_labels: int = 0) -> Observed:
+    """The parts as one; `unknown_labels`: how many have no row in any of them."""
+    found = Observed(None, outcomes, unknown_labels=unknown_labels)
     tallies = [one.tallies for one in parts if one.tallies is not None]
     found.tallies = Tallies.join(tallies) if tallies else None
     for one in parts:
@@ -173,7 +167,6 @@ def gathered(parts: list[Part], outcomes: Outcomes, labels: int = 0) -> Observed
         found.versions.update(one.versions)
         found.duplicates.update(one.duplicates)
         found.newest.update(one.newest)
-    found.unknown_labels = max(0, labels - sum(one.matched for one in parts))
     return found
 
 
@@ -191,7 +184,9 @@ def at_once(
     def within(first: date, last: date) -> pl.DataFrame:
         return outcomes.filter(pl.col(DAY).is_between(first, last))
 
-    return gathered([only], within, labels.height if labels is not None else 0)
+    key = reference.table.key.name
+    unknown = labels.join(rows.select(key), on=key, how="anti").height if labels is not None else 0
+    return gathered([only], within, unknown)
 
 
 def no_outcomes(reference: Reference) -> pl.DataFrame:

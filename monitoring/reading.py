@@ -43,6 +43,14 @@ class Found:
         self.reasons[reason] += sum(days.values())
         self.count(days, reason)
 
+    @property
+    def begun(self) -> bool:
+        return self._first is not None
+
+    def begin(self, day: date | None) -> None:
+        """The day of a line, in their order: the first one that is known is that of the lines before."""
+        self._first = self._first or day
+
     def count(self, days: Mapping[date | None, int], reason: str = "") -> None:
         """Lines by day, malformed ones for a reason. None: nothing before them said a day."""
         for day, lines in days.items():

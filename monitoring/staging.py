@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from monitoring import observed
-from monitoring.observed import Observed
-from monitoring.reference import AT, Reference
+from monitoring.reference import AT
 from monitoring.tallies import DAY
 
 HELD_ROWS = 200_000  # before they are written
-DAYS, OUTCOMES = "days", "outcomes"
+DAYS = "days"
 STRAYS = 3  # newest days that hold fewer rows in all, or a smaller share of a usual day's, are errors
 STRAY_ANSWERS, STRAY_ROWS = 0.01, 0.1  # of the service's clock; of the rows' times, which callers give
 
@@ -75,10 +73,10 @@ class Stage:
             size += self.rows[day]
         return [group for group in groups if group]
 
-    def read(self, days: list[date]) -> pl.DataFrame:
-        """All rows of these days, in the order in which they were answered."""
+    def read(self, days: list[date], columns: list[str] | None = None) -> pl.DataFrame:
+        """All rows of these days, in the order in which they were answered; or only some columns."""
         files = [file for day in days for file in sorted((self.folder / DAYS / str(day)).glob("*.parquet"))]
-        return pl.concat([pl.read_parquet(file, glob=False) for file in files])
+        return pl.concat([pl.read_parquet(file, columns=columns, glob=False) for file in files])
 
 
 def _whole(rows: dict[date, int], share: float) -> date:
@@ -101,32 +99,3 @@ def _usual(rows: dict[date, int]) -> int:
         if seen >= half:
             return number
     return 0
-
-
-def observe(
-    stage: Stage,
-    labels: pl.DataFrame | None,
-    reference: Reference,
-    first: date,
-    last: date,
-    known_by: datetime | None = None,
-    anew: pl.DataFrame | None = None,
-) -> Observed:
-    """What the staged rows of the days from `first` to `last` say, some days in memory at a time."""
-    parts = []
-    ends: list[tuple[date, date, Path]] = []
-    (stage.folder / OUTCOMES).mkdir(parents=True, exist_ok=True)
-    for number, days in enumerate(stage.days(first, last)):
-        part = observed.part(stage.read(days), labels, reference, known_by, anew)
-        file = stage.folder / OUTCOMES / f"{number:06d}.parquet"
-        part.outcomes.write_parquet(file, compression="lz4")
-        ends.append((days[0], days[-1], file))
-        parts.append(part.without_rows())
-
-    def within(start: date, end: date) -> pl.DataFrame:
-        inside = pl.col(DAY).is_between(start, end)
-        some = [file for low, high, file in ends if low <= end and high >= start]
-        read = [pl.read_parquet(file, glob=False).filter(inside) for file in some]
-        return pl.concat(read) if read else observed.no_outcomes(reference)
-
-    return observed.gathered(parts, within, labels.height if labels is not None else 0)

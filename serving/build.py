@@ -15,20 +15,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from mainline import policy
 from mainline.errors import ConfigError, MainlineError
-from serving import signature, staging
+from serving import libraries, signature, staging
 
 VERSION = re.compile(r"v\d+\.\d+\.\d+")
-# What the Bento's image installs, in the versions with which it was built and tested.
-PACKAGES = (
-    *("bentoml", "numpy", "onnxruntime", "prometheus-client", "pydantic", "pydantic-core", "starlette"),
-    *("typing-extensions", "uvicorn"),
-)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 def build(root: Path, version: str, out: Path) -> dict[str, Any]:
     """Verify the model of `root`, sign it where there is a key, and pack it with its service.
 
-    Raises ConfigError (version), RecordError (no model), IntegrityError (not the manifest's model).
+    Raises ConfigError (version, no lock), RecordError (no model), IntegrityError (not the manifest's model).
     """
     if not VERSION.fullmatch(version):
         raise ConfigError(f"{version!r} is not a version", remedy="write it like v1.3.0")
@@ -62,13 +56,13 @@ def build(root: Path, version: str, out: Path) -> dict[str, Any]:
         context = Path(folder) / "context"
         staging.stage(root, context, model, version, {"commit": _commit(root)})
         signed = signature.sign(context)
-        _pack(context, model, version, path, (*PACKAGES, *(signature.PACKAGES if signed else ())))
+        _pack(context, model, version, path, libraries.requirements(root, signed=signed))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"path": str(path), "sha256": digest, "bytes": path.stat().st_size}
 
 
-def _pack(context: Path, model: str, version: str, path: Path, packages: tuple[str, ...]) -> None:
+def _pack(context: Path, model: str, version: str, path: Path, packages: list[str]) -> None:
     """In a process of its own: the code of `context` is imported, not ours."""
     partial = path.with_name(f".{path.name}.part.bento")
     script = (
@@ -78,7 +72,7 @@ def _pack(context: Path, model: str, version: str, path: Path, packages: tuple[s
         "    include=['*'], python={'packages': packages, 'lock_packages': False})\n"
         "bento.export(path)\n"
     )
-    given = json.dumps([model, version, str(context), str(partial.absolute()), _pinned(packages)])
+    given = json.dumps([model, version, str(context), str(partial.absolute()), packages])
     done = subprocess.run(
         [sys.executable, "-P", "-c", script, given],
         cwd=context, env={**os.environ, "PYTHONPATH": str(context)}, capture_output=True, text=True,
@@ -89,10 +83,6 @@ def _pack(context: Path, model: str, version: str, path: Path, packages: tuple[s
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _pinned(packages: tuple[str, ...]) -> list[str]:
-    return [f"{name}=={metadata.version(name)}" for name in packages]
 
 
 @contextmanager

@@ -5,6 +5,12 @@ One process: what a supervisor starts is what answers. Without --bento it serves
 
 from __future__ import annotations
 
+import signal
+import sys
+
+if __name__ == "__main__":  # before the rest is read, which takes a while: Ctrl-C meanwhile is no traceback
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+
 import argparse
 import contextlib
 import hashlib
@@ -13,9 +19,7 @@ import logging
 import os
 import shlex
 import shutil
-import signal
 import socket
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator

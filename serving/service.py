@@ -80,6 +80,8 @@ def _count(status: int, seconds: float) -> None:
 
 @bentoml.service(
     name="predictor",
+    # Of no distribution that BentoML knows, or it would add a compiler and git. All that we need are wheels.
+    image=bentoml.images.Image(base_image="python:3.11-slim", distro="none"),
     workers=1,
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},  # labelled with whatever path a client asks for; serving/metrics.py has ours

@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,8 +64,23 @@ class Fault:
     times: int = 1
 
 
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    body: bytes = b""
+
+
+Answer = tuple[int, dict[str, str], bytes]
+Forward = Callable[[Request], Answer]
+Around = Callable[[Request, Forward], Answer]
+
+
 class Proxy(ThreadingHTTPServer):
-    """Passes requests on to `target` (a port); `seen` lists them as (method, path, body)."""
+    """Passes requests on to `target` (a port); `seen` lists them as (method, path, body).
+
+    `around`: what a test adds of GitHub's behaviour where emulate lacks it; faults come before it.
+    """
 
     daemon_threads = True
 
@@ -74,6 +89,7 @@ class Proxy(ThreadingHTTPServer):
         self.target = 0
         self.faults: list[Fault] = []
         self.seen: list[tuple[str, str, bytes]] = []
+        self.around: Around = lambda request, forward: forward(request)
         self.closing = threading.Event()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
@@ -106,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.seen.append((self.command, self.path, body))
         fault = self.server.fault(self.command, self.path)
         if fault is None or fault.after:
-            status, headers, answer = self._pass_on(body)
+            asked = Request(self.command, self.path, body)
+            status, headers, answer = self.server.around(asked, self._pass_on)
         if fault is not None and fault.hang:
             self.server.closing.wait()
             return
@@ -121,12 +138,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer if status != 204 else b"")
 
-    def _pass_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def _pass_on(self, asked: Request) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=20)
         # The host stays as it is: the links to further pages are made of it.
         hop = {"connection", "content-length", "accept-encoding"}
         headers = {name: value for name, value in self.headers.items() if name.lower() not in hop}
-        connection.request(self.command, self.path, body or None, headers)
+        connection.request(asked.method, asked.path, asked.body or None, headers)
         response = connection.getresponse()
         answer = response.read()
         kept = {

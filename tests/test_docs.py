@@ -114,3 +114,16 @@ def test_the_walk_forward_of_the_readme_is_the_committed_one() -> None:
     if not shown or shown[0].split("|")[2] != mean.split("|")[2]:
         pytest.skip("the page shows other months, or another use case")
     assert shown == [mean]
+
+
+def test_what_the_readme_says_of_the_watch_is_what_was_measured() -> None:
+    page = (ROOT / "monitoring" / "README.md").read_text(encoding="utf-8")
+    words = r"In N cases [^:]*: N right alarms and N false ones, Evidently's preset N and N\."
+    told = re.search(words.replace("N", r"(\d+)"), README)
+    if not told:
+        pytest.skip("the README says something else of the watch, or it is another use case")
+    watch = re.search(r"^\| the watch \(`retrain`\) \|(.*)\|$", page, re.MULTILINE)
+    preset = re.search(r"^\| Evidently's preset[^|]*\|(.*)\|$", page, re.MULTILINE)
+    assert watch and preset, "monitoring/README.md has the table of alarms"
+    ours, theirs = ([int(cell) for cell in row[1].split("|")[:4]] for row in (watch, preset))
+    assert [int(number) for number in told.groups()] == [sum(ours), *ours[:2], *theirs[:2]]

@@ -20,7 +20,7 @@ MODULES = sorted(
 # Lower layers never import higher ones; modules of one layer may.
 LAYERS = {
     "errors": 0, "schema": 0,
-    "settings": 1, "records": 1, "profile": 1, "review": 1, "policy": 1, "tags": 1,
+    "settings": 1, "records": 1, "profile": 1, "review": 1, "policy": 1, "tags": 1, "trailers": 1,
     "releases": 1, "drift": 1, "archives": 1,
     "summary": 2, "datadiff": 2, "report": 2, "untrusted": 2, "reproduction": 2, "required": 2, "gates": 2,
     "rules": 2, "locks": 2, "manifests": 2, "watching": 2, "watchrules": 2, "streamrules": 2, "findings": 2,
@@ -29,6 +29,7 @@ LAYERS = {
     "exported": 3, "objects": 3, "remote": 3, "mainpolicy": 3,
     "state": 2,
     "versions": 2, "promotion": 2, "ledger": 3, "packaged": 3, "verification": 3, "attachments": 3,
+    "mainbranch": 3, "notes": 2, "forge_releases": 3, "publishing": 3, "images": 3,
     "upcoming": 3, "predictions": 3,
     "supply": 2, "view": 2, "signing": 3, "registry": 3,
     "deploy": 3, "deploying": 3, "watched": 3,

@@ -75,38 +75,45 @@ def performance(
         values=middle, format="%Y-%m", grid=False, labelOverlap="parity", labelSeparation=6, title=None
     )
     time: dict[str, Any] = {"scale": alt.Scale(type="utc", nice=False), "axis": axis}
-    y = alt.Y("low:Q", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(title=better, tickCount=5))
     band = [one for one in months if one["test"] is not None] if reference else []
-    measured = [one for one in months if one["value"] is not None]
-    sure = [one for one in measured if not one["estimate"]]
     layers = [
         _of(months).mark_rect(opacity=0).encode(x=alt.X("start:T", **time), x2="end:T"),
-        _of(band).mark_rect(color=PAINTS["band"]).encode(
-            x=alt.X("start:T", **time), x2="end:T", y=alt.Y("test_low:Q"), y2="test_high:Q"
-        ),
-        _of(band).mark_rule(color=PAINTS["two"], strokeDash=[6, 3], strokeWidth=1.5).encode(
-            x=alt.X("start:T", **time), x2="end:T", y="test:Q"
-        ),
+        *_recorded(band, time),
         *_releases(marks, months, width, time),
-        _of(sure).mark_line(color=PAINTS["one"], strokeWidth=1, opacity=0.6).encode(
-            x=alt.X("middle:T", **time), y="value:Q"
-        ),
-        _of(measured).mark_rule(color=PAINTS["one"], strokeWidth=2).encode(
-            x=alt.X("middle:T", **time), y=y, y2="high:Q"
-        ),
-        _of(sure)
-        .mark_point(shape="circle", color=PAINTS["one"], fill=PAINTS["one"], size=size, opacity=1)
-        .encode(
-            x=alt.X("middle:T", **time), y="value:Q"
-        ),
-        _of([one for one in measured if one["estimate"]])
-        .mark_point(
-            shape="diamond", color=PAINTS["one"], fill=PAINTS["ground"], size=size * 1.6, strokeWidth=2,
-            opacity=1,
-        )
-        .encode(x=alt.X("middle:T", **time), y="value:Q"),
-    ]  # fmt: skip
+        *_measured([one for one in months if one["value"] is not None], time, size, better),
+    ]
     return _finished(alt.layer(*layers), width, 250)
+
+
+def _recorded(band: Values, time: dict[str, Any]) -> list[Any]:
+    """The interval on the test rows, and a line in its middle."""
+    import altair as alt
+
+    span = {"x": alt.X("start:T", **time), "x2": "end:T"}
+    return [
+        _of(band).mark_rect(color=PAINTS["band"]).encode(**span, y=alt.Y("test_low:Q"), y2="test_high:Q"),
+        _of(band)
+        .mark_rule(color=PAINTS["two"], strokeDash=[6, 3], strokeWidth=1.5)
+        .encode(**span, y="test:Q"),
+    ]
+
+
+def _measured(months: Values, time: dict[str, Any], size: float, better: str) -> list[Any]:
+    """A line through what was measured, the intervals, and a point each, another one for an estimate."""
+    import altair as alt
+
+    ink, ground = PAINTS["one"], PAINTS["ground"]
+    x = alt.X("middle:T", **time)
+    y = alt.Y("low:Q", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(title=better, tickCount=5))
+    sure, guessed = ([one for one in months if one["estimate"] == which] for which in (False, True))
+    point = {"shape": "circle", "fill": ink, "size": size}
+    guess = {"shape": "diamond", "fill": ground, "size": size * 1.6, "strokeWidth": 2}
+    return [
+        _of(sure).mark_line(color=ink, strokeWidth=1, opacity=0.6).encode(x=x, y="value:Q"),
+        _of(months).mark_rule(color=ink, strokeWidth=2).encode(x=x, y=y, y2="high:Q"),
+        _of(sure).mark_point(color=ink, opacity=1, **point).encode(x=x, y="value:Q"),
+        _of(guessed).mark_point(color=ink, opacity=1, **guess).encode(x=x, y="value:Q"),
+    ]
 
 
 def volume(months: Values, width: int) -> dict[str, Any]:

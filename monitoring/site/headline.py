@@ -32,7 +32,8 @@ def headline(state: State) -> Headline:
     if production is None:
         return _unreleased(state)
     since = f" since {production.when[:10]}" if production.when else ""
-    sentence = f"{production.version or 'A commit without a version'} is in production{since}"
+    back = f", after a rollback from {production.left}" if production.left else ""
+    sentence = f"{production.version or 'A commit without a version'} is in production{since}{back}"
     watch = state.watch
     if watch is None:
         return Headline(

@@ -108,7 +108,7 @@ def _findings(caption: str, found: Watch, findings: list) -> str:  # type: ignor
         for one in findings
     ]  # fmt: skip
     header = ("finding", "in words", "kind", "window", "column", "observed", "limit")
-    return markup.table(f"{caption}, up to {found.until[:10]}", header, rows, numbers=5)
+    return markup.table(f"{caption}, {found.release} up to {found.until[:10]}", header, rows, numbers=5)
 
 
 def _header(state: State, top: Headline) -> str:

@@ -14,17 +14,14 @@ import signal
 import sys
 import tempfile
 from contextlib import suppress
-from datetime import date
 from pathlib import Path
-from typing import Any
 
-from mainline.errors import ConfigError, Interrupted, MainlineError
+from mainline.errors import ConfigError, Interrupted, MainlineError, StorageError
+from mainline.settings import Month
 from pipeline.text import inert
 from serving import run as service
 from serving import settings, signature
-from serving.batch import places, running
-from serving.batch.files import Files
-from serving.batch.folder import Folder
+from serving.batch import opening, places, running, writing
 from serving.batch.places import Database, Place
 from serving.batch.scoring import Scorer
 from usecase.schema import FEATURES
@@ -34,18 +31,31 @@ SPOOL = Path(".mainline/score")
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
         return score(options)
     except MainlineError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(writing.full(SPOOL, error), file=sys.stderr)
+        return StorageError.exit_code
     except KeyboardInterrupt:
         words = "what is finished stays, nothing is there by half"
         print(
             Interrupted("stopped", why=words, remedy="the same command goes on from there"), file=sys.stderr
         )
         return Interrupted.exit_code
+
+
+def stop(*_: object) -> None:
+    """Once: a terminal's Ctrl-C comes here and by way of `mainline score`, and would end the rollback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,17 +70,16 @@ def parser() -> argparse.ArgumentParser:
         "--input", metavar="PLACE", help="Parquet file, folder or s3:// prefix; duckdb:…; postgresql:…"
     )
     made.add_argument(
-        "--output", required=True, metavar="PLACE", help="folder; duckdb:…?table=; postgresql:…?table="
+        "--output",
+        required=True,
+        metavar="PLACE",
+        help="folder or s3:// prefix; duckdb:…?table=; postgresql:…?table=",
     )
     made.add_argument(
         "--by", choices=("day", "month"), default="month", help="partitions of a table (%(default)s)"
     )
-    made.add_argument(
-        "--since", type=date.fromisoformat, metavar="DAY", help="of a table: only from this day on"
-    )
-    made.add_argument(
-        "--until", type=date.fromisoformat, metavar="DAY", help="of a table: only to the end of this day"
-    )
+    made.add_argument("--since", metavar="DAY", help="of a table: only from this day on")
+    made.add_argument("--until", metavar="DAY", help="of a table: only to the end of this day")
     made.add_argument(
         "--keep", choices=("first",), default="", help="of rows that share a key; else they are refused"
     )
@@ -79,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--force", action="store_true", help="score again what is finished")
     made.add_argument("--prune", action="store_true", help="take away what the input no longer has")
-    made.add_argument("--threads", type=int, default=0, help="default: all cores")
+    made.add_argument("--threads", default="", metavar="N", help="default: all cores")
     made.add_argument("--dry-run", action="store_true", help="show the partitions; change nothing")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
@@ -87,20 +96,26 @@ def parser() -> argparse.ArgumentParser:
 
 def score(options: argparse.Namespace) -> int:
     """Open, check, score, tell. Raises MainlineError."""
-    given = _place(options.input) if options.input else None
-    out = _place(options.output)
+    given = places.parse(options.input) if options.input else None
+    out = places.parse(options.output)
+    choice = opening.Choice.parse(options.by, options.since, options.until, options.keep)
+    threads = opening.threads(options.threads)
     _check(options, given, out)
     SPOOL.mkdir(parents=True, exist_ok=True)
     spool = Path(tempfile.mkdtemp(prefix="run-", dir=SPOOL))
     try:
-        scorer = _scorer(options, spool)
-        source = _source(options, given, out, spool)
+        scorer = _scorer(options, spool, threads)
+        shared = opening.shared(given, out, dry_run=options.dry_run)
+        source = (
+            opening.month(options.month, spool)
+            if given is None
+            else opening.source(given, FEATURES, spool, choice, shared=shared)
+        )
         try:
             label = options.source or source.label
-            wish = running.Wish(
-                label, options.force, options.prune, options.dry_run, not (options.since or options.until)
-            )
-            sink = _sink(out, label, scorer, dry_run=options.dry_run)
+            wish = running.Wish(label, options.force, options.prune, options.dry_run, choice.everything)
+            version = scorer.bundle.release
+            sink = opening.sink(out, FEATURES, label, version, spool, dry_run=options.dry_run)
             summary = running.run(source, sink, scorer, wish)
         finally:
             source.close()
@@ -110,29 +125,21 @@ def score(options: argparse.Namespace) -> int:
         shutil.rmtree(spool, ignore_errors=True)
 
 
-def _place(text: str) -> Place:
-    return places.parse(text)
-
-
 def _check(options: argparse.Namespace, given: Place | None, out: Place) -> None:
     """Raises ConfigError for what cannot go together."""
-    if isinstance(out, str) and out.startswith("s3://"):
-        raise ConfigError("scores are not written to s3://", remedy="write to a folder, then bring it there")
+    if options.month:
+        Month.parse(options.month, name="--month")
     if not isinstance(given, Database) and (options.since or options.until):
         raise ConfigError("--since and --until are for tables", remedy="--month, or name the files")
-    if isinstance(given, str) and isinstance(out, str) and not given.startswith("s3://"):
-        source, target = Path(given).resolve(), Path(out).resolve()
-        if target == source or (source.is_dir() and target.is_relative_to(source)):
-            raise ConfigError(
-                "--output is in --input: the scores would be input", remedy="take another folder"
-            )
-    if isinstance(out, str) and Path(out).exists() and not Path(out).is_dir():
+    if isinstance(given, str) and isinstance(out, str) and places.inside(out, given):
+        raise ConfigError("--output is in --input: the scores would be input", remedy="take another folder")
+    if isinstance(out, str) and not places.remote(out) and Path(out).exists() and not Path(out).is_dir():
         raise ConfigError(f"{inert(out, 200)} is no folder", remedy="--output takes a folder, or a database")
     if isinstance(given, Database) and isinstance(out, Database) and given.label == out.label:
         raise ConfigError("--output is --input", remedy="name another table")
 
 
-def _scorer(options: argparse.Namespace, spool: Path) -> Scorer:
+def _scorer(options: argparse.Namespace, spool: Path, threads: int) -> Scorer:
     """The verified model. Raises IntegrityError, RecordError, ConfigError."""
     key = settings.load().key  # before `unpacked` leaves its note in the environment
     if options.working_tree:
@@ -145,42 +152,10 @@ def _scorer(options: argparse.Namespace, spool: Path) -> Scorer:
         root = service.unpacked(options.bento, options.sha256)
     try:
         signature.check(root, key)
-        return Scorer(root, FEATURES, max(options.threads, 0))
+        return Scorer(root, FEATURES, threads)
     finally:
         if folder := os.environ.pop(service.UNPACKED, ""):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _source(options: argparse.Namespace, given: Place | None, out: Place, spool: Path) -> running.Source:
-    if given is None:
-        from serving.batch.month import MonthOf
-
-        return MonthOf(options.month, spool)
-    if isinstance(given, str):
-        return Files(given, FEATURES, spool, keep=options.keep)
-    from serving.batch import tables
-
-    more: dict[str, Any] = {"by": options.by, "bounds": (options.since, options.until), "keep": options.keep}
-    if given.kind == "postgresql":
-        return tables.PostgresTable(given, FEATURES, spool, **more)
-    writes = isinstance(out, Database) and out.kind == "duckdb" and not options.dry_run
-    shared = (
-        writes and isinstance(out, Database) and Path(out.address).resolve() == Path(given.address).resolve()
-    )
-    return tables.DuckTable(given, FEATURES, spool, **more, shared=shared)
-
-
-def _sink(out: Place, label: str, scorer: Scorer, *, dry_run: bool) -> running.Sink:
-    version = scorer.bundle.release
-    if isinstance(out, str):
-        return Folder(Path(out), label, version, dry_run=dry_run)
-    if out.kind == "duckdb":
-        from serving.batch.duck import DuckTables
-
-        return DuckTables(out, FEATURES, label, version, dry_run=dry_run)
-    from serving.batch.postgres import PostgresTables
-
-    return PostgresTables(out, FEATURES, label, version, dry_run=dry_run)
 
 
 def _tell(options: argparse.Namespace, summary: running.Summary, scorer: Scorer, label: str) -> None:

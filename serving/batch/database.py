@@ -17,7 +17,7 @@ from mainline.errors import ConfigError, DataError, ServiceError
 from mainline.schema import FeatureTable
 from pipeline.text import inert
 from serving.batch.places import Database, qualified
-from serving.batch.records import Done
+from serving.batch.records import FILE_ONLY, Done
 
 TYPES = {
     "string": "text", "int64": "bigint", "float64": "double precision", "bool": "boolean",
@@ -28,6 +28,10 @@ SCORES = {
     "multiclass": {"score": "real[]", "decision": "text"},
     "regression": {"score": "real"},
 }
+BOOK = {
+    "id": "bigint", "source": "text", "partition": "text", "version": "text", "model": "text",
+    "rows": "bigint", "input_sha256": "text", "manifest_sha256": "text", "scored_at": "text",
+}  # fmt: skip
 
 
 class Tables:
@@ -45,6 +49,7 @@ class Tables:
             "key": TYPES[table.key.dtype], "time": TYPES[table.time.dtype], **SCORES[table.task],
             "model": "text", "version": "text",
         }  # fmt: skip
+        self._rows = self.columns | {"partition": "bigint"}
 
     def __enter__(self) -> Self:
         self._open()
@@ -52,6 +57,8 @@ class Tables:
             if not self._dry:
                 self._lock()
                 self._create()
+            else:
+                self._refuse_others()
         except BaseException:
             self._close()
             raise
@@ -64,7 +71,7 @@ class Tables:
         """What is finished of this source and version, by partition."""
         if self._dry and not self._there(self._book):
             return {}
-        fields = [name for name in Done.model_fields if name != "bytes"]
+        fields = [name for name in Done.model_fields if name not in FILE_ONLY]
         said = self._asked(
             f"SELECT {', '.join(fields)} FROM {self._book} WHERE source = $1 AND version = $2",  # noqa: S608
             (self._source, self._version),
@@ -90,7 +97,7 @@ class Tables:
                 whose,
             )
             number = self._asked(f"SELECT coalesce(max(id), 0) + 1 FROM {self._book}")[0][0]  # noqa: S608
-            said = done.model_dump(mode="json", exclude={"bytes"}) | {"id": number}
+            said = done.model_dump(mode="json", exclude=FILE_ONLY) | {"id": number}
             places = ", ".join(f"${place}" for place in range(1, len(said) + 1))
             self._run(
                 f"INSERT INTO {self._book} ({', '.join(said)}) VALUES ({places})",  # noqa: S608
@@ -117,29 +124,40 @@ class Tables:
             self._run(f"DELETE FROM {self._book} WHERE {mine}", values)  # noqa: S608 - quoted
 
     def _create(self) -> None:
-        listed = ", ".join(f"{name} {kind} NOT NULL" for name, kind in self.columns.items())
+        self._refuse_others()
         with self._transaction():
             self._run(
-                f"CREATE TABLE IF NOT EXISTS {self._scores} ({listed}, partition bigint NOT NULL, "
-                "UNIQUE (key, version))"
+                f"CREATE TABLE IF NOT EXISTS {self._scores} ({_listed(self._rows)}, UNIQUE (key, version))"
             )
             self._run(
-                f"CREATE TABLE IF NOT EXISTS {self._book} (id bigint PRIMARY KEY, source text NOT NULL, "
-                "partition text NOT NULL, version text NOT NULL, model text NOT NULL, rows bigint NOT NULL, "
-                "input_sha256 text NOT NULL, manifest_sha256 text NOT NULL, scored_at text NOT NULL, "
+                f"CREATE TABLE IF NOT EXISTS {self._book} ({_listed(BOOK)}, PRIMARY KEY (id), "
                 "UNIQUE (source, partition, version))"
             )
-        found = self._names(self._scores)
-        if found != [*self.columns, "partition"]:
-            raise ConfigError(
-                f"{inert(self._place.table)} is there, with other columns than scores have",
-                why=f"it has {inert(', '.join(found), 200)}",
-                remedy="name a table that is ours, or a new one",
-            )
+
+    def _refuse_others(self) -> None:
+        """Raises ConfigError for tables of these names that are not ours: a write could round scores."""
+        tables = (
+            (self._scores, self._rows, "key, version"),
+            (self._book, BOOK, "source, partition, version"),
+        )
+        for relation, columns, unique in tables:
+            if not self._there(relation):
+                continue
+            empty = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in columns.items())
+            found, wanted = self._shape(relation), self._shape(f"(SELECT {empty}) AS ours")
+            if found != wanted:
+                raise _theirs(relation, f"it has {', '.join(found)}; scores have {', '.join(wanted)}")
+            try:
+                self._asked(
+                    f"EXPLAIN INSERT INTO {relation} SELECT * FROM {relation} LIMIT 0 "  # noqa: S608 - quoted
+                    f"ON CONFLICT ({unique}) DO NOTHING"
+                )
+            except ServiceError as error:
+                raise _theirs(relation, f"UNIQUE ({unique}) is not there: {error.why}") from None
 
     def _there(self, relation: str) -> bool:
         try:
-            self._names(relation)
+            self._shape(relation)
         except ServiceError:
             return False
         return True
@@ -173,8 +191,19 @@ class Tables:
         """All rows of a small answer. Raises ServiceError."""
 
     @abstractmethod
-    def _names(self, relation: str) -> list[str]:
-        """Its columns, in order. Raises ServiceError when it is not there."""
+    def _shape(self, relation: str) -> list[str]:
+        """Its columns with their types, in order. Raises ServiceError when it is not there."""
+
+
+def _listed(columns: dict[str, str]) -> str:
+    return ", ".join(f"{name} {kind} NOT NULL" for name, kind in columns.items())
+
+
+def _theirs(relation: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"{inert(relation, 200)} is there, with other columns than scores have",
+        why=inert(why, 400), remedy="name a table that is ours, or a new one",
+    )  # fmt: skip
 
 
 def twice(table: str) -> DataError:

@@ -13,6 +13,7 @@ import polars as pl
 
 from mainline.errors import DataError, MainlineError, ServiceError
 from pipeline.text import inert
+from serving.batch.connections import bounded
 from serving.batch.database import Tables, twice
 
 
@@ -26,9 +27,9 @@ class DuckTables(Tables):
         try:
             if not self._dry:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._database = duckdb.connect(str(path))
+                self._database = bounded(duckdb.connect(str(path)))
             elif path.is_file():
-                self._database = duckdb.connect(str(path), read_only=True)
+                self._database = bounded(duckdb.connect(str(path), read_only=True))
         except (duckdb.Error, OSError) as error:
             raise self._failed(error) from None
 
@@ -73,10 +74,10 @@ class DuckTables(Tables):
         except duckdb.Error as error:
             raise self._failed(error) from None
 
-    def _names(self, relation: str) -> list[str]:
+    def _shape(self, relation: str) -> list[str]:
         self._asked(f"SELECT * FROM {relation} LIMIT 0")  # noqa: S608 - quoted
         assert self._database is not None  # noqa: S101 - it answered
-        return [column[0] for column in self._database.description or ()]
+        return [f"{column[0]} {str(column[1]).lower()}" for column in self._database.description or ()]
 
     def _failed(self, error: Exception) -> MainlineError:
         text = inert((str(error).splitlines() or [""])[0], 300)

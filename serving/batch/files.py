@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from mainline.errors import ConfigError, DataError, SourceError
 from mainline.schema import FeatureTable
 from pipeline.text import inert
-from serving.batch import columns
+from serving.batch import columns, places, s3
+from serving.batch.connections import bounded
 from serving.batch.places import quote
+from serving.batch.progress import say
 from serving.batch.records import CHUNK, Partition
-
-S3 = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}
-S3_REMEDY = "check the address, the network, and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
-MEMORY = "1GB"  # of DuckDB, while it looks for keys that repeat; more goes to the disk
 
 
 class Files:
@@ -30,11 +28,12 @@ class Files:
     def __init__(self, text: str, table: FeatureTable, spool: Path, *, keep: str = "") -> None:
         """Checks schemas and keys. Raises SourceError, ConfigError or DataError."""
         self.label, self._table, self._keep = text.rstrip("/"), table, keep
-        self._files = fetched(text, spool) if text.startswith("s3://") else listed(text)
+        find = s3.fetched if places.remote(text) else linked
+        self._files = find(text, spool / "files")
         self._drops: dict[str, NDArray[np.int64]] = {}
         rows = 0
         for name, path in self._files.items():
-            columns.check(name, schema(path), table)
+            columns.check(name, schema(name, path), table)
             rows += height(path)
         if not rows:
             raise DataError(f"{inert(text, 200)} has no rows", remedy="nothing was scored")
@@ -54,21 +53,26 @@ class Files:
         """Nothing is held open."""
 
     def _unique(self, spool: Path) -> None:
-        names = list(self._files)
-        repeated = duplicates([self._files[name] for name in names], self._table.key.name, spool)
+        names, key = list(self._files), self._table.key.name
+        say(f"looking for a {key} that repeats, in {len(names):,} files")
+        try:
+            repeated = duplicates([self._files[name] for name in names], key, spool)
+        except duckdb.Error as error:
+            raise unreadable(self.label, error) from None
         if repeated.is_empty():
             return
         if self._keep != "first":
-            raise doubled(repeated["key"].unique(maintain_order=True))
+            keys = repeated["key"].unique(maintain_order=True)
+            raise doubled(keys.head(columns.SHOWN).to_list(), keys.len())
         for (index,), rows in repeated.group_by("file"):
             self._drops[names[int(str(index))]] = rows["row"].sort().to_numpy()
 
 
-def doubled(keys: pl.Series) -> DataError:
-    shown = ", ".join(inert(str(key)) for key in keys.head(columns.SHOWN))
-    more = f" and {keys.len() - columns.SHOWN:,} more" if keys.len() > columns.SHOWN else ""
+def doubled(first: Sequence[str], count: int) -> DataError:
+    """`first`: some of the `count` keys."""
+    more = f" and {count - len(first):,} more" if count > len(first) else ""
     return DataError(
-        f"{keys.len():,} keys are there more than once: {shown}{more}",
+        f"{count:,} keys are there more than once: {', '.join(map(inert, first))}{more}",
         why="each row is scored once, and is known by its key",
         remedy="correct the input, or take the first row of each: --keep first",
     )
@@ -79,9 +83,7 @@ def duplicates(files: Sequence[Path], key: str, spool: Path) -> pl.DataFrame:
     spool.mkdir(parents=True, exist_ok=True)
     out = spool / "duplicates.parquet"
     order = {str(path): number for number, path in enumerate(files)}
-    with duckdb.connect() as database:
-        database.execute(f"SET memory_limit='{MEMORY}'")
-        database.execute("SET temp_directory = $1", [str(spool / "duckdb")])
+    with bounded(duckdb.connect(), spool) as database:
         database.execute("CREATE TEMP TABLE places (filename VARCHAR, file BIGINT)")
         database.executemany("INSERT INTO places VALUES ($1, $2)", [[n, i] for n, i in order.items()])
         database.execute(
@@ -122,58 +124,39 @@ def read(
 
 
 def listed(text: str) -> dict[str, Path]:
-    """The Parquet files by their name in the folder. None that starts with . or _ is data."""
+    """The Parquet files by their name in the folder."""
     root = Path(text)
     if root.is_file():
         return {root.name: root.resolve()}
     if not root.is_dir():
         raise ConfigError(f"{inert(text, 200)} is neither a file nor a folder", remedy="give one that exists")
     found = {path.relative_to(root).as_posix(): path.resolve() for path in sorted(root.rglob("*.parquet"))}
-    files = {name: path for name, path in found.items() if path.is_file() and not _hidden(name)}
+    files = {name: path for name, path in found.items() if path.is_file() and not places.hidden(name)}
     if not files:
         raise DataError(f"{inert(text, 200)} holds no Parquet file", remedy="files are found by .parquet")
     return files
 
 
-def _hidden(name: str) -> bool:
-    return any(part.startswith((".", "_")) for part in name.split("/"))
+def linked(text: str, into: Path) -> dict[str, Path]:
+    """The same, by links: no reader takes their names for patterns. Raises DataError for one not in UTF-8."""
+    into.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Path] = {}
+    for number, (name, path) in enumerate(listed(text).items()):
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{inert(name, 200)}: its name is not UTF-8", remedy="rename it") from None
+        found[name] = into / f"{number}.parquet"
+        found[name].symlink_to(path)
+    return found
 
 
-def fetched(text: str, spool: Path) -> dict[str, Path]:
-    """The files of a prefix, copied here: their keys and digests are looked at before any is scored."""
-    import s3fs  # type: ignore[import-untyped]  # a second that only s3:// pays
-    from botocore.exceptions import BotoCoreError
-
-    store = s3fs.S3FileSystem(config_kwargs=S3, use_listings_cache=False, skip_instance_cache=True)
-    root, into = text.removeprefix("s3://").rstrip("/"), spool / "s3"
-    try:
-        found = [root] if root.endswith(".parquet") else sorted(store.find(root))
-        names = {
-            path.removeprefix(f"{root}/") if path != root else path.rsplit("/", 1)[-1]: path for path in found
-        }
-        wanted = {
-            name: path for name, path in names.items() if name.endswith(".parquet") and not _hidden(name)
-        }
-        for number, path in enumerate(wanted.values()):
-            into.mkdir(parents=True, exist_ok=True)
-            store.get_file(path, str(into / f"{number}.parquet"))
-    except (OSError, BotoCoreError) as error:
-        raise SourceError(
-            f"{inert(text, 200)} cannot be read", why=inert(str(error), 300), remedy=S3_REMEDY
-        ) from None
-    if any(".." in name.split("/") for name in wanted):
-        raise SourceError(f"{inert(text, 200)} holds a name with ..", remedy="rename that object")
-    if not wanted:
-        raise DataError(f"{inert(text, 200)} holds no Parquet file", remedy="files are found by .parquet")
-    return {name: into / f"{number}.parquet" for number, name in enumerate(wanted)}
-
-
-def schema(path: Path) -> Mapping[str, pl.DataType]:
-    """From the footer. Raises SourceError for what is no Parquet, or is cut off."""
+def schema(name: str, path: Path) -> Mapping[str, pl.DataType]:
+    """From the footer. Raises SourceError, by that name, for what is no Parquet, or is cut off."""
     try:
         return pl.read_parquet_schema(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise unreadable(str(path), error) from None
+        raise unreadable(name, error) from None
 
 
 def height(path: Path) -> int:

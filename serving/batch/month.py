@@ -16,6 +16,7 @@ from mainline.settings import Month
 from pipeline import featurize, ingest
 from pipeline.params import load
 from serving.batch import columns
+from serving.batch.progress import say
 from serving.batch.records import CHUNK, Partition
 from usecase.schema import FEATURES
 
@@ -27,6 +28,7 @@ class MonthOf:
         """Raises ConfigError (no such month), SourceError or DataError."""
         month = Month.parse(text, name="--month")
         self.label = f"month {month}"
+        say(f"reading all months up to {month}, and computing features: they look back; 10 s and more")
         with contextlib.redirect_stdout(sys.stderr):  # ours is for the summary
             frame = _features(month, spool / "raw")
         days = frame[table.time.name].cast(pl.Date)

@@ -1,16 +1,18 @@
-"""Where rows come from and scores go to: paths and addresses, parsed once. Pure."""
+"""Where rows come from and scores go to: paths and addresses, parsed once."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from mainline.errors import ConfigError
 from pipeline.text import inert
 
+S3 = "s3://"
 OURS = ("table", "schema", "query")  # parameters that are ours; a server's own stay in its address
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 REMEDY = "duckdb:///path/of.duckdb?table=NAME, postgresql://user@host/database?table=NAME; or ?query=SELECT…"
@@ -31,7 +33,7 @@ class Database:
     def relation(self) -> str:
         """What stands after FROM. A query is the caller's own SQL; names are quoted."""
         if self.query:
-            return f"({self.query.rstrip().rstrip(';')}) AS source"
+            return f"({self.query.rstrip().rstrip(';')}\n) AS source"  # its last line may be a comment
         return qualified(self.schema, self.table)
 
 
@@ -49,11 +51,30 @@ def qualified(schema: str, table: str) -> str:
     return f"{quote(schema)}.{quote(table)}" if schema else quote(table)
 
 
+def remote(text: str) -> bool:
+    return text.startswith(S3)
+
+
+def inside(text: str, folder: str) -> bool:
+    """Whether a path or prefix is that folder, or lies in it; nothing lies in a file."""
+    if remote(text) != remote(folder):
+        return False
+    if remote(text):
+        return f"{text.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+    target, root = Path(text).resolve(), Path(folder).resolve()
+    return target == root or (root.is_dir() and target.is_relative_to(root))
+
+
+def hidden(name: str) -> bool:
+    """Files that start with . or _ are no data, nor is what lies in such a folder."""
+    return any(part.startswith((".", "_")) for part in name.split("/"))
+
+
 def parse(text: str) -> Place:
     """A path or s3:// prefix as it is, or a database's table. Raises ConfigError."""
     kind = re.match(r"(duckdb|postgresql|postgres):", text)
     if kind is None:
-        if not text or (SCHEME.match(text) and not text.startswith("s3://")):
+        if not text or (SCHEME.match(text) and not remote(text)):
             raise ConfigError(f"{_shown(text)!r} is no place that can be read or written", remedy=REMEDY)
         return text
     try:

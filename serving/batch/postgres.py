@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,9 @@ import psycopg
 
 from mainline.errors import DataError, ServiceError
 from pipeline.text import inert
+from serving.batch.connections import connected, type_name
 from serving.batch.database import Tables, twice
-from serving.batch.tables import connected
+from serving.batch.progress import say
 
 BEAT = 0.5  # seconds between two tries for the lock
 
@@ -38,7 +38,7 @@ class PostgresTables(Tables):
         number, said = int.from_bytes(name, "big", signed=True), False
         while not self._asked("SELECT pg_try_advisory_lock($1)", (number,))[0][0]:
             if not said:
-                print("another run writes this table: waiting for it", file=sys.stderr, flush=True)
+                say("another run writes this table: waiting for it")
                 said = True
             time.sleep(BEAT)
 
@@ -76,12 +76,13 @@ class PostgresTables(Tables):
         except psycopg.Error as error:
             raise self._failed(error) from None
 
-    def _names(self, relation: str) -> list[str]:
+    def _shape(self, relation: str) -> list[str]:
         try:
             asked = self._connection.execute(f"SELECT * FROM {relation} LIMIT 0")  # noqa: S608 - quoted
         except psycopg.Error as error:
             raise self._failed(error) from None
-        return [column.name for column in asked.description or ()]
+        columns = asked.description or ()
+        return [f"{column.name} {type_name(self._connection, column.type_code)}" for column in columns]
 
     def _failed(self, error: psycopg.Error) -> DataError | ServiceError:
         text = inert((str(error).splitlines() or [""])[0], 300)

@@ -1,19 +1,23 @@
-"""What is known of a scored partition, the same in a folder's manifest and a database's bookkeeping table."""
+"""What is known of a scored partition, in a folder, a bucket or a database; and how its file is named."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
+from mainline.errors import ConfigError
 from mainline.records import Part
+from pipeline.text import inert
 
 CHUNK = 65_536  # rows in memory at once; scores depend on no other size
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 
 
 class Done(Part):
-    """A finished partition. `bytes`: of the file; null in a table.
+    """A finished partition. `bytes`: of the file; null in a table. `etag`: of the object, in a bucket only.
 
     `scored_at`: ISO, UTC; here and not in the rows, so that these are the same in every run.
     """
@@ -27,6 +31,10 @@ class Done(Part):
     manifest_sha256: str
     scored_at: str
     bytes: int | None = None
+    etag: str | None = None
+
+
+FILE_ONLY = {"bytes", "etag"}  # fields that a table has not
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +45,23 @@ class Partition:
     sha256: str
     rows: int
     frames: Callable[[], Iterator[pl.DataFrame]]
+
+
+def home(version: str) -> str:
+    """The folder of a version. Raises ConfigError for what could be a path."""
+    if not SAFE.fullmatch(version):
+        raise ConfigError(f"{inert(version)!r} is no version of a model")
+    return f"version={version}"
+
+
+def file_name(partition: str) -> str:
+    return partition if partition.endswith(".parquet") else f"{partition}.parquet"
+
+
+def refuse_other(known: Done | None, source: str) -> None:
+    """Raises ConfigError where another source has written the partition."""
+    if known is not None and known.source != source:
+        raise ConfigError(
+            f"{inert(known.partition)} is here already, from {inert(known.source)}",
+            remedy="give each source a folder of its own, or the same name: --source NAME",
+        )

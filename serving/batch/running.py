@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Literal, Protocol
 
 import polars as pl
 
 from mainline.errors import DataError
 from pipeline.text import inert
 from serving.batch.columns import SHOWN
+from serving.batch.progress import Progress
 from serving.batch.records import Done, Partition
 from serving.batch.scoring import Scorer
 
 State = Literal["finished", "new", "input changed", "model changed", "forced"]
-BEAT = 1.0  # seconds between two lines of progress
 
 
 class Source(Protocol):
@@ -56,6 +55,7 @@ class Summary:
     skipped: int = 0
     gone: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    dry_run: bool = False
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
@@ -65,33 +65,8 @@ class Summary:
         return {
             "partitions": counts, "rows": self.rows, "rows_finished_before": self.skipped,
             "removed": self.gone, "seconds": round(self.seconds, 3),
-            "rows_per_second": round(self.rows / self.seconds) if self.rows and self.seconds else None,
+            "rows_per_second": None if self.dry_run or not self.rows else round(self.rows / self.seconds),
         }  # fmt: skip
-
-
-@dataclass
-class Progress:
-    """Rows and their speed on standard error: one line that changes on a terminal, elsewhere some lines."""
-
-    stream: TextIO = sys.stderr
-    rows: int = 0
-    _started: float = field(default_factory=time.monotonic)
-    _told: float = 0.0
-
-    def add(self, rows: int, partition: str) -> None:
-        self.rows += rows
-        now = time.monotonic()
-        if now - self._told < (BEAT if self.stream.isatty() else 10 * BEAT):
-            return
-        self._told = now
-        speed = self.rows / max(now - self._started, 1e-9)
-        end = "\r" if self.stream.isatty() else "\n"
-        print(
-            f"{self.rows:,} rows, {speed:,.0f}/s, in {inert(partition, 60)}  ",
-            end=end,
-            file=self.stream,
-            flush=True,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +82,7 @@ class Wish:
 
 def run(source: Source, sink: Sink, scorer: Scorer, wish: Wish) -> Summary:
     """Score what is not finished. Raises MainlineError; what is finished by then stays finished."""
-    found, progress, started = Summary(), Progress(), time.monotonic()
+    found, progress, started = Summary(dry_run=wish.dry_run), Progress(), time.monotonic()
     with sink:
         before = sink.done()
         for partition in source.partitions():

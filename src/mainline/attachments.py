@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mainline import objects, signing
-from mainline.errors import GitError
+from mainline.errors import ConfigError, GitError
 from mainline.git import ORIGIN, Git
 from mainline.records import Manifest, Metrics
 from mainline.supply import packages, provenance, sbom
 
 GROUP = "serving"
+KEY, PEM = "MAINLINE_SIGNING_KEY", "MAINLINE_SIGNING_PEM"  # the key: its file, or all of it, for a job of CI
 DEPENDS = ("dvc.lock", "uv.lock")
 
 
@@ -38,10 +42,27 @@ def make(built: Built, folder: Path) -> dict[str, Path]:
     files["sbom"].write_bytes(sbom.sbom(service, built.manifest, built.metrics, built.data_md5, listed))
     subjects = {built.bento.name: digest, "model.onnx": built.manifest.files["model.onnx"]}
     files["provenance"].write_bytes(provenance.provenance(_build(built), subjects))
-    if (by := signing.signer()) is not None:
-        files["signature"] = folder / "signature.json"
-        signing.sign_files((built.bento, files["sbom"], files["provenance"]), files["signature"], by)
+    with _signer(os.environ) as by:
+        if by is not None:
+            files["signature"] = folder / "signature.json"
+            signing.sign_files((built.bento, files["sbom"], files["provenance"]), files["signature"], by)
     return files
+
+
+@contextmanager
+def _signer(environ: Mapping[str, str]) -> Iterator[signing.Key | signing.Keyless | None]:
+    """What signs; a key that the environment holds lies in a file of our own for that long."""
+    pem = environ.get(PEM, "").strip()
+    if not pem:
+        yield signing.signer(environ)
+        return
+    if environ.get(KEY):
+        raise ConfigError(f"both {KEY} and {PEM} are set", remedy="unset one")
+    with tempfile.TemporaryDirectory(prefix="mainline-key-") as folder:
+        path = Path(folder) / "key.pem"
+        path.touch(mode=0o600)
+        path.write_text(f"{pem}\n")
+        yield signing.signer({**environ, KEY: str(path)})
 
 
 def _build(built: Built) -> provenance.Build:

@@ -13,10 +13,12 @@ from typing import Any
 
 import yaml
 
-from mainline import manifests, objects, tags
+from mainline import ledger, mainbranch, manifests, objects
 from mainline.errors import ConfigError, GitError, IntegrityError, RecordError, StorageError
 from mainline.exported import LOCK, MODEL, TEST, Exported, file_md5, read_exported, verify
 from mainline.git import ORIGIN, Git
+from mainline.mainbranch import Base
+from mainline.promotion import PRODUCTION, Book, Turn
 from mainline.records import write_atomically
 from mainline.review import Champion
 
@@ -24,7 +26,6 @@ FOLDER = Path(".mainline/champion")  # model.onnx, manifest.json, metrics.json; 
 # The candidate's test rows, where the work tree has none: a part of the output they belong to would be taken
 # for a change of it.
 ROWS = Path(".mainline/candidate/test.parquet")
-MAIN = "main"
 BASELINES = "baselines"  # said instead of a ref: compare with nothing that was ever merged
 
 
@@ -35,15 +36,6 @@ class Found:
     champion: Champion
     exported: Exported | None
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """The main branch, as it is called, and its tip. `fork`: where HEAD left it, if known, else the tip."""
-
-    name: str
-    tip: str
-    fork: str
 
 
 def here(root: Path = Path()) -> Exported:
@@ -69,15 +61,32 @@ def find(git: Git, model: str, base: Base | None, chosen: str | None = None) -> 
     if chosen == BASELINES:
         return Found(_champion("baselines", "the baselines", None, None), None)
     if chosen is not None:
-        return _named(git, "chosen", chosen, commit_of(git, chosen))
-    tag, warnings = _production(git, model)
-    if tag:
-        found = _named(git, "production", *tag)
+        return _named(git, "chosen", chosen, mainbranch.commit_of(git, chosen))
+    book, warnings = _book(git, model)
+    turn, passed = in_production(git, book)
+    if turn and turn.tag.commit:
+        found = _named(git, "production", turn.tag.name, turn.tag.commit)
     elif base and (exported := at(git, base.tip)):
         found = Found(_champion("main", base.name, base.tip, exported), exported)
     else:
         found = Found(_champion("baselines", "the baselines", None, None), None)
-    return replace(found, warnings=warnings)
+    return replace(found, warnings=(*warnings, *passed))
+
+
+def in_production(git: Git, book: Book) -> tuple[Turn | None, list[str]]:
+    """The newest production tag that may be relied on, and a word for each newer one that is passed over.
+
+    Those are lightweight ones, without a version of ours at their commit, or signed by nobody who may: else
+    whoever can push a tag chooses what every candidate is held against.
+    """
+    turns = {turn.tag.name: turn for turn in book.history(PRODUCTION)}
+    passed: list[str] = []
+    for tag in book.assigned(PRODUCTION):
+        why = tag.problem or _unproven(git, book, turns[tag.name])
+        if not why:
+            return turns[tag.name], passed
+        passed.append(f"{tag.name} is passed over: {why}")
+    return None, passed
 
 
 def unchanged(git: Git, base: Base | None, candidate: Exported) -> Found | None:
@@ -95,37 +104,17 @@ def unchanged(git: Git, base: Base | None, candidate: Exported) -> Found | None:
 
 
 def same_model(one: Exported, other: Exported) -> bool:
-    """The same model on the same test rows, with which a service would do the same: nothing to compare."""
+    """The same model on the same test rows, with which a service would do the same: nothing to compare.
+
+    Figures that differ all the same are scored again: one of the records may be wrong.
+    """
+    if one.metrics is None or other.metrics is None or one.metrics.figures != other.metrics.figures:
+        return False
     if not one.test_md5 or (one.model_md5, one.test_md5) != (other.model_md5, other.test_md5):
         return False
     if one.manifest is None or other.manifest is None:
         return False
     return not manifests.differing(one.manifest, other.manifest)
-
-
-def main_branch(git: Git) -> Base | None:
-    """origin's default branch, brought here where this clone lacks it; without origin the local main.
-
-    None where there is none. Raises GitError.
-    """
-    if not has_origin(git):
-        tip = _known(git, f"refs/heads/{MAIN}")
-        return _base(git, MAIN, tip) if tip else None
-    name = _default(git)
-    if name is None:
-        return None
-    tip = _known(git, f"refs/remotes/{ORIGIN}/{name}") or _fetched(git, f"refs/heads/{name}")
-    return _base(git, f"{ORIGIN}/{name}", tip) if tip else None
-
-
-def main_name(git: Git) -> str:
-    """What the main branch is called: by origin, where there is one. Raises GitError."""
-    return (_default(git) if has_origin(git) else None) or MAIN
-
-
-def has_origin(git: Git) -> bool:
-    """Whether there is anybody to ask for the main branch and for the tags of production."""
-    return ORIGIN in git("remote").split()
 
 
 def parameters(git: Git, commit: str) -> dict[str, Any]:
@@ -197,47 +186,31 @@ def clear(root: Path) -> None:
     shutil.rmtree(root / FOLDER, ignore_errors=True)
 
 
-def _production(git: Git, model: str) -> tuple[tuple[str, str] | None, tuple[str, ...]]:
-    """Name and commit of the newest production tag, and warnings.
-
-    Origin's tags count: a clone may lack some, and keeps what was withdrawn or never arrived. This clone's
-    are used where there is no origin, or where it cannot be asked.
-    """
-    pattern = f"refs/tags/{model}#production#*"
-    mine = _listed(git("for-each-ref", "--format=%(objectname)\t%(refname)", pattern))
-    theirs, warnings = mine, list[str]()
-    if has_origin(git):
-        try:
-            theirs = _listed(git("ls-remote", "--tags", "--refs", ORIGIN, pattern))
-        except GitError as error:
-            why = error.why.partition("\n")[0]
-            warnings.append(f"{ORIGIN} cannot be asked for production tags ({why}): this clone's are used")
-    newest = tags.newest((name.removeprefix("refs/tags/") for name in theirs), model, "production")
-    if newest is None:
-        return None, tuple(warnings)
-    name = f"refs/tags/{newest}"
-    commit = _known(git, name) if mine.get(name) == theirs[name] else _fetched(git, name)
-    if commit is None:
-        raise GitError(f"{newest} is gone from {ORIGIN}, or is no commit", remedy="run this again")
-    return (str(newest), commit), tuple(warnings)
-
-
-def _listed(lines: str) -> dict[str, str]:
-    """Objects by the names of their references."""
-    return {name: sha for sha, _, name in (line.partition("\t") for line in lines.splitlines())}
-
-
-def _default(git: Git) -> str | None:
-    """The name of origin's default branch; as this clone remembers it where origin cannot be asked."""
+def _unproven(git: Git, book: Book, turn: Turn) -> str:
+    """Why a stage tag does not say which version the stage has; empty when it does."""
+    if turn.version is None:
+        return "no version with a record of its own stands at its commit, or it names another object"
     try:
-        tip, name = git.remote_tip(MAIN)
-        return name or (MAIN if tip else None)
-    except GitError:
-        for remembered in ("HEAD", MAIN):
-            if _known(git, f"refs/remotes/{ORIGIN}/{remembered}"):
-                full = git("rev-parse", "--symbolic-full-name", f"refs/remotes/{ORIGIN}/{remembered}")
-                return full.removeprefix(f"refs/remotes/{ORIGIN}/")
-        raise
+        for tag in (turn.tag, book.versions()[turn.version]):
+            ledger.check_signature(git, tag)
+    except IntegrityError as error:
+        return error.what
+    return ""
+
+
+def _book(git: Git, model: str) -> tuple[Book, list[str]]:
+    """Origin's tags: a clone may lack some, and keeps what was withdrawn or never arrived.
+
+    This clone's, where there is no origin; with a warning where it cannot be asked.
+    """
+    if not mainbranch.has_origin(git):
+        return ledger.here(git, model), []
+    try:
+        return ledger.tags_of(git, model), []
+    except GitError as error:
+        why = (error.why or error.what).partition("\n")[0]
+        said = f"{ORIGIN} cannot be asked for production tags ({why}): this clone's are used"
+        return ledger.here(git, model), [said]
 
 
 def _named(git: Git, kind: Any, name: str, commit: str) -> Found:
@@ -251,37 +224,6 @@ def _named(git: Git, kind: Any, name: str, commit: str) -> Found:
 
 def _champion(kind: Any, name: str, commit: str | None, exported: Exported | None) -> Champion:
     return Champion(kind=kind, name=name, commit=commit, model_md5=exported.model_md5 if exported else None)
-
-
-def _base(git: Git, name: str, tip: str) -> Base:
-    try:
-        return Base(name, tip, git("merge-base", "HEAD", tip))
-    except GitError:  # a shallow clone
-        return Base(name, tip, tip)
-
-
-def commit_of(git: Git, ref: str) -> str:
-    """Raises GitError when there is no such tag, branch or commit here."""
-    if found := _known(git, ref):
-        return found
-    raise GitError(
-        f"{ref!r} is no commit here", remedy="git fetch --tags origin; then name a tag or a commit"
-    )
-
-
-def _known(git: Git, ref: str) -> str | None:
-    try:
-        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-    except GitError:
-        return None
-
-
-def _fetched(git: Git, ref: str) -> str | None:
-    """The commit of a ref of origin, brought here; None when origin has no such ref. Raises GitError."""
-    if not git("ls-remote", ORIGIN, ref):
-        return None
-    git("fetch", "--quiet", "--no-tags", ORIGIN, ref)
-    return git("rev-parse", "--verify", "FETCH_HEAD^{commit}")
 
 
 def _file(path: Path) -> bytes | None:

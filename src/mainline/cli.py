@@ -2,116 +2,116 @@
 
 from __future__ import annotations
 
-import argparse
+# Little else at the top: Ctrl-C while a module is read is a traceback, unless `main` reads it.
+import errno
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from mainline.errors import Interrupted, MainlineError
-from mainline.verbs import (
-    comment,
-    deploy,
-    gate,
-    lock,
-    monitor,
-    pipeline,
-    promote,
-    push,
-    registry,
-    release,
-    report,
-    required,
-    retrain,
-    score,
-    site,
-    status,
-    verify,
-)
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
 
-# In the order of the help.
+    from mainline.errors import MainlineError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Modules of mainline.verbs, in the order of the help.
 VERBS = (
-    pipeline,
-    lock,
-    gate,
-    push,
-    report,
-    comment,
-    required,
-    promote,
-    release,
-    deploy,
-    score,
-    status,
-    verify,
-    monitor,
-    retrain,
-    site,
-    registry,
-)
+    "pipeline", "lock", "gate", "push", "report", "comment", "required", "promote", "release", "deploy",
+    "score", "status", "verify", "monitor", "retrain", "site", "registry",
+)  # fmt: skip
 DESCRIPTION = "The control plane: what is merged is what is served."
-EXIT_CODES = """\
-exit codes:
-  0  done                        16 a file is not the one its record names
-  1  unforeseen crash            17 two forms of the model disagree
-  2  wrong usage                 18 DVC, its remote or the disk failed
-  11 params.yaml is wrong        19 a record is missing or malformed
-  12 the source does not answer  20 a reproduction gave something else
-  13 the data is not acceptable  21 git failed
-  14 training failed             22 the forge failed
-  15 damaged or foreign          23 the branch moved on meanwhile
-     checkpoint                  24 a deployment did not take
-                                 25 MLflow, Sigstore or a database failed
-  75 stopped by a signal, state saved; the same command goes on from there
-answers other than yes, where nothing failed:
-  30 the lock is stale           32 the gate holds: a person decides
-  31 the lock is broken          33 the gate blocks
-  34 somebody else changed the registry
-  35 the watch looks closer      36 the watch asks for a retraining
-  37 the watch has too little data to say
-"""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; see EXIT_CODES."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; its exit code. SIGTERM, as CI sends it, ends it as Ctrl-C does."""
+    before = _on_sigterm(signal.default_int_handler)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # before there was a verb
+        from mainline.errors import Interrupted
+
+        stopped = Interrupted("stopped", remedy="run the same command again")
+        print(f"mainline: {stopped}", file=sys.stderr)
+        return stopped.exit_code
+    finally:
+        _on_sigterm(before)
+
+
+def _on_sigterm(handler: Any) -> Any:
+    """The handler before. Only the main thread may set one."""
+    try:
+        return signal.signal(signal.SIGTERM, handler)
+    except ValueError:
+        return None
+
+
+def _run(arguments: list[str] | None) -> int:
+    import contextlib
+    import io
+
     options = parser().parse_args(arguments)
     try:
-        with _stoppable():
-            return int(options.verb(options))
-    except MainlineError as error:
-        print(f"mainline {options.name}: {error}", file=sys.stderr)
-        return error.exit_code
+        if not options.json:
+            return _verb(options)[0]
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            code, error = _verb(options)
+        print(told.getvalue() or _failure(code, error), end="", flush=True)
+        return code
     except BrokenPipeError:
         sys.stderr.close()  # the reader left (`| head`): no traceback at exit
         return 0
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM, as CI sends it, ends a verb as Ctrl-C does. Raises Interrupted for both."""
-    ours = threading.current_thread() is threading.main_thread()  # others may not set handlers
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if ours else None
+def _verb(options: argparse.Namespace) -> tuple[int, MainlineError | None]:
+    from mainline.errors import Interrupted, MainlineError, StorageError
+    from mainline.untrusted import told
+
+    error: MainlineError
     try:
-        yield
+        return int(options.verb(options)), None
     except KeyboardInterrupt:
-        raise Interrupted("stopped", remedy="run the same command again") from None
-    finally:
-        if ours:
-            signal.signal(signal.SIGTERM, before)
+        error = Interrupted("stopped", remedy="run the same command again")
+    except MainlineError as raised:
+        error = raised
+    except OSError as raised:
+        if raised.errno not in FULL:
+            raise
+        error = StorageError(
+            f"no room to write {raised.filename or 'a file'}",
+            why=raised.strerror or "",
+            remedy="free disk space, then run the same command again",
+        )
+    print(told(f"mainline {options.name}: {error}"), file=sys.stderr)
+    return error.exit_code, error
+
+
+def _failure(code: int, error: MainlineError | None) -> str:
+    """For a program: one JSON object where the verb has printed none; nothing for a verb whose child has."""
+    import json
+
+    if not code:
+        return ""
+    said = {"error": error.what, "why": error.why, "remedy": error.remedy} if error else {}
+    return json.dumps({"error": "its message is on standard error", **said, "exit_code": code}) + "\n"
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
+    import argparse
+    import importlib
+
+    from mainline.verbs.parsing import exit_codes
+
     command = argparse.ArgumentParser(
         "mainline",
         description=DESCRIPTION,
-        epilog=EXIT_CODES,
+        epilog=exit_codes(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = command.add_subparsers(dest="name", metavar="VERB", required=True)
-    for module in VERBS:
-        module.register(names)
+    for name in VERBS:
+        importlib.import_module(f"mainline.verbs.{name}").register(names)
     return command
 
 

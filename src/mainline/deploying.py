@@ -8,9 +8,10 @@ from typing import Literal
 
 from mainline.deploy.interface import Deployed, Stage, Target
 from mainline.deploy.kubernetes import Kubernetes
-from mainline.deploy.local import COMMAND, Limits, Local
+from mainline.deploy.local import COMMAND, Local
 from mainline.deploy.probes import LOCAL
 from mainline.deploy.state import State
+from mainline.deploy.swapping import Limits
 from mainline.errors import ConfigError
 
 __all__ = [

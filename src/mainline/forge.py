@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from mainline.errors import ForgeError
 
 if TYPE_CHECKING:
+    from github import Github
     from github.IssueComment import IssueComment
     from github.PullRequest import PullRequest as ApiPullRequest
     from github.Repository import Repository
@@ -233,11 +234,14 @@ class GitHub:
 
     @cached_property
     def _api(self) -> Repository:
+        return self._client(self.url).get_repo(self.repository)
+
+    def _client(self, url: str) -> Github:
         import github
 
-        client = github.Github(
+        return github.Github(
             auth=github.Auth.Token(self._token),
-            base_url=self.url,
+            base_url=url,
             timeout=self._timeout,
             per_page=100,
             retry=0,  # None would leave urllib3's three
@@ -245,7 +249,6 @@ class GitHub:
             seconds_between_writes=None,
             lazy=True,  # nothing is asked before something of it is needed
         )
-        return client.get_repo(self.repository)
 
     @cached_property
     def _try(self) -> Patience:

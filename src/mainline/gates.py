@@ -66,7 +66,7 @@ class Evidence:
 
     `metrics`, `manifest`: what the candidate recorded; `model_bytes`: of the ONNX file, None when unknown.
     `recorded`: what the champion recorded, for where it could not be scored (`unreadable` says why), and
-    `same_window`: on the same rows.
+    `same_window`: on the same rows. `alike`: the comparison measures as `evaluate` did.
     """
 
     champion: str
@@ -78,6 +78,7 @@ class Evidence:
     same_window: bool = False
     unreadable: str = ""
     manifest: Manifest | None = None
+    alike: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,8 @@ def decide(evidence: Evidence, policy: GatePolicy) -> Decision:
     ]
     if evidence.comparison:
         found.append(rules.rows(evidence.comparison, evidence.metrics))
+        if evidence.alike:
+            found.append(rules.faithful(evidence.comparison, evidence.metrics, policy.names))
     if evidence.basis != "same model":
         found.append(rules.latency(evidence.comparison, policy.latency_ms))
     return Decision.of(found)

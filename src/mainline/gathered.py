@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from mainline import champion, ledger, locks, policy, reproduction, upcoming
+from mainline import champion, ledger, mainbranch, policy, reproduction, trailers, upcoming
 from mainline.errors import GitError, MainlineError
 from mainline.git import Git
 from mainline.profile import Profile
@@ -26,11 +26,13 @@ from mainline.report.facts import Base, Facts
 from mainline.report.headline import COMPARE
 from mainline.review import Gate, LockState, Run
 from mainline.settings import PARAMS
+from mainline.trailers import Told
 
 LOCK = Path("dvc.lock")
 PLOTS = Path("reports/plots")
 STAGES = Path(".mainline/stages")
 LAST_RUN = Path(".mainline/mlflow/last_run.json")
+COMMITS = 200  # of the lock, that are asked for the seconds of its stages
 VALIDATIONS = (Validation.location, Path("reports/validation_features.json"))
 R = TypeVar("R", bound=Record)
 
@@ -50,7 +52,7 @@ def gather(asked: Asked, git: Git) -> Facts:
     commit = git("rev-parse", "HEAD")
     problems: list[str] = []
     gate = _record(Gate, Gate.location, problems)
-    mlflow_url, mlflow_run = _mlflow()
+    told = _told(git)
     return Facts(
         commit=commit,
         branch=git.branch() or os.environ.get("GITHUB_HEAD_REF") or os.environ.get("CHANGE_BRANCH") or "",
@@ -60,7 +62,7 @@ def gather(asked: Asked, git: Git) -> Facts:
         outputs=_outputs(LOCK.read_bytes() if LOCK.is_file() else None),
         gate=gate,
         lock=_record(LockState, LockState.location, problems),
-        run=_record(Run, Run.location, problems),
+        run=_run(git, told, problems),
         metrics=_record(Metrics, Metrics.location, problems),
         training=_record(Training, Training.location, problems),
         features=_record(Features, Features.location, problems),
@@ -69,13 +71,13 @@ def gather(asked: Asked, git: Git) -> Facts:
         validations=tuple(v for path in VALIDATIONS if (v := _record(Validation, path, problems))),
         params=_params(PARAMS.read_bytes() if PARAMS.is_file() else None, "the work tree", problems),
         failed=_failed(Path("dvc.yaml")),
-        seconds=_stage_seconds(git),
+        seconds={name: value for one in reversed(told) for name, value in one.seconds.items()},
         calibration=_calibration(PLOTS / "calibration.csv"),
         following=_following(git),
         plots=tuple(path.stem for path in sorted(PLOTS.glob("*.svg"))),
         run_url=asked.run_url,
-        mlflow_url=asked.mlflow_url or mlflow_url,
-        mlflow_run=mlflow_run,
+        mlflow_url=_mlflow_url(asked.mlflow_url, told),
+        mlflow_run=_mlflow_here(),
         problems=tuple(problems),
     )
 
@@ -84,7 +86,7 @@ def _following(git: Git) -> str:
     """The version that a merge would get, by the tags of this clone; empty where that cannot be known."""
     with suppress(MainlineError):
         book = ledger.here(git, policy.release().model)
-        base = champion.main_branch(git)
+        base = mainbranch.main_branch(git)
         step = upcoming.following(git, replace(book, main=base.tip if base else None), "HEAD")
         return f"{step.version}, {step.reason}"
     return ""
@@ -108,7 +110,7 @@ def _base(git: Git, chosen: str | None, gate: Gate | None, problems: list[str]) 
     """The commit that was asked for, else the champion's, else main's. Raises GitError for the first."""
     name, commit = "", None
     if chosen:
-        name, commit = chosen, champion.commit_of(git, chosen)
+        name, commit = chosen, mainbranch.commit_of(git, chosen)
     elif gate is not None and gate.champion.commit:
         name, commit = gate.champion.name, _commit(git, gate.champion.commit)
     elif main := _main(git):
@@ -128,7 +130,7 @@ def _base(git: Git, chosen: str | None, gate: Gate | None, problems: list[str]) 
 
 def _main(git: Git) -> tuple[str, str] | None:
     try:
-        found = champion.main_branch(git)
+        found = mainbranch.main_branch(git)
     except GitError:
         return None
     return (found.name, found.tip) if found else None
@@ -183,11 +185,44 @@ def _failed(pipeline: Path) -> dict[str, int]:
     return found
 
 
-def _stage_seconds(git: Git) -> dict[str, float]:
+def _told(git: Git) -> list[Told]:
+    """What the lock's commits tell of their runs, the newest first."""
     try:
-        return locks.stage_seconds(git("log", "-1", "--format=%B", "--", str(LOCK)))
+        log = git("log", f"--max-count={COMMITS}", "--format=%B%x1e", "--", str(LOCK))
     except GitError:
-        return {}
+        return []
+    return [trailers.read(message) for message in log.split("\x1e") if message]
+
+
+def _run(git: Git, told: list[Told], problems: list[str]) -> Run | None:
+    """What made this lock: here, or, as its commit tells, where CI trained for this branch."""
+    here = _record(Run, Run.location, problems)
+    if (here and here.ran + here.cached) or not told or not _of_this_branch(git):
+        return here
+    ran, cached = list(told[0].seconds), list(told[0].cached)
+    if not ran + cached:
+        return here
+    try:
+        stages = yaml.safe_load(Path("dvc.yaml").read_bytes())["stages"]
+    except (OSError, yaml.YAMLError, LookupError, TypeError):
+        stages = {}
+    return Run(
+        ran=ran,
+        cached=cached,
+        unchanged=[str(name) for name in stages if name not in ran + cached],
+        seconds=told[0].seconds,
+        lock_sha256=hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.is_file() else None,
+    )
+
+
+def _of_this_branch(git: Git) -> bool:
+    """Whether the lock in the work tree is that of a commit which the main branch has not."""
+    try:
+        base = mainbranch.main_branch(git)
+        git("diff", "--quiet", "HEAD", "--", str(LOCK))
+        return bool(base and git("log", "--max-count=1", "--format=%H", f"{base.tip}..HEAD", "--", str(LOCK)))
+    except GitError:
+        return False
 
 
 def _calibration(path: Path) -> tuple[tuple[float, float], ...]:
@@ -200,12 +235,43 @@ def _calibration(path: Path) -> tuple[tuple[float, float], ...]:
     return tuple(point for point in found if all(map(math.isfinite, point)))
 
 
-def _mlflow() -> tuple[str, str]:
-    """The last run's address, or its id where MLflow is a local file."""
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """Where the newest run of this work tree is: the server's address without name and password."""
+
+    server: str
+    experiment: str
+    run: str
+
+    @property
+    def page(self) -> str:
+        return _page(self.experiment, self.run)
+
+
+def last_run() -> LastRun | None:
+    """None when nothing was tracked here."""
     try:
         last = json.loads(LAST_RUN.read_text())
-        server = re.sub(r"//[^/@]*@", "//", last["tracking_uri"])  # without name and password
-        place = f"#/experiments/{last['experiment_id']}/runs/{last['run_id']}"
+        server = re.sub(r"//[^/@]*@", "//", last["tracking_uri"])
+        return LastRun(server, str(last["experiment_id"]), str(last["run_id"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return "", ""
-    return (f"{server}/{place}", "") if server.startswith("http") else ("", f"make mlflow, then {place}")
+        return None
+
+
+def _mlflow_url(asked: str, told: list[Told]) -> str:
+    """The run's page: of the run here, else as the lock's commit tells on the server that was asked for."""
+    last = last_run()
+    if not asked and last and last.server.startswith("http"):
+        return f"{last.server}/{last.page}"
+    run = told[0].mlflow if told else None
+    return f"{asked.rstrip('/')}/{_page(*run)}" if asked and run else asked
+
+
+def _mlflow_here() -> str:
+    """How to see the run where MLflow is a local file."""
+    last = last_run()
+    return f"make mlflow, then {last.page}" if last and not last.server.startswith("http") else ""
+
+
+def _page(experiment: str, run: str) -> str:
+    return f"#/experiments/{experiment}/runs/{run}"

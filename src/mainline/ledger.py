@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mainline import champion
+from mainline import mainbranch
 from mainline.errors import GitError, IntegrityError
 from mainline.git import BOT, BOT_ADDRESS, NETWORK_SECONDS, ORIGIN, SECRETS, Git
 from mainline.promotion import Book, Tag
@@ -32,18 +32,29 @@ TAGGER = re.compile(r"(.*?) ?<([^<>]*)> (\d{1,12}) ([+-]\d{4})")
 
 def refresh(git: Git, model: str, branch: str | None = None) -> Book:
     """The tags of the model and the tip of the branch (the main one), as origin has them. Raises GitError."""
-    branch = branch or champion.main_name(git)
-    refspecs = [f"+refs/heads/{branch}:{SEEN}/heads/{branch}"]
+    branch = branch or mainbranch.main_name(git)
+    _fetch(git, model, branch)
+    main = git("rev-parse", "--verify", f"{SEEN}/heads/{branch}^{{commit}}")
+    return Book(model, _read(git, model, f"{SEEN}/tags"), main)
+
+
+def tags_of(git: Git, model: str) -> Book:
+    """The tags of the model as origin has them, and nothing of its branches. Raises GitError."""
+    _fetch(git, model)
+    return Book(model, _read(git, model, f"{SEEN}/tags"))
+
+
+def _fetch(git: Git, model: str, *branches: str) -> None:
+    refspecs = [f"+refs/heads/{branch}:{SEEN}/heads/{branch}" for branch in branches]
     refspecs += [f"+{LOCAL}/{model}{sign}*:{SEEN}/tags/{model}{sign}*" for sign in "@#"]
     done = _git(git, "fetch", "--quiet", "--prune", "--no-tags", ORIGIN, *refspecs, seconds=NETWORK_SECONDS)
     if done.returncode:
         raise GitError(
-            f"the tags of {model} and {branch} cannot be fetched from {ORIGIN}",
+            f"{' and '.join([f'the tags of {model}', *branches])} cannot be fetched from {ORIGIN}",
             why=_said(done),
-            remedy=f"is {ORIGIN} there, with a branch {branch}, and may you read it?",
-        )
-    main = git("rev-parse", "--verify", f"{SEEN}/heads/{branch}^{{commit}}")
-    return Book(model, _read(git, model, f"{SEEN}/tags"), main)
+            remedy=" ".join(["is", ORIGIN, "there,", *(f"with a branch {one}," for one in branches),
+                             "and may you read it?"]),
+        )  # fmt: skip
 
 
 def here(git: Git, model: str) -> Book:

@@ -1,4 +1,4 @@
-"""Pure: is dvc.lock current and pushed? And the trailer in which its commit keeps the stages' seconds.
+"""Pure: is dvc.lock current and pushed?
 
 DVC says what changed in the work tree. Data that a fresh clone lacks is no change: there the lock must agree
 with itself, so what a stage records of a dependency is held against what the stage that made it records.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
@@ -20,9 +19,6 @@ from mainline.review import LockState, MissingObject, StaleStage
 LOCK = "dvc.lock"
 DELETED = "deleted"  # DVC's word for what the work tree lacks
 WORDS = {DELETED: "is gone", "new": "is not in dvc.lock", "modified": "changed"}
-TRAILER = "Stage-Seconds"
-STAGE = re.compile(r"[\w.@-]{1,200}", re.ASCII)
-SECONDS = re.compile(r"\d{1,9}(\.\d{1,3})?", re.ASCII)
 
 
 class Item(Part):
@@ -183,23 +179,3 @@ def _inside(path: str, folders: set[str]) -> bool:
 
 def _words(seen: str) -> str:
     return WORDS.get(seen, f"is {seen}")
-
-
-def trailer(seconds: Mapping[str, float]) -> str:
-    """`Stage-Seconds: train=26.1 evaluate=8.0`, a commit's trailer; empty without seconds."""
-    words = " ".join(f"{name}={value:.1f}" for name, value in seconds.items() if STAGE.fullmatch(name))
-    return f"{TRAILER}: {words}" if words else ""
-
-
-def stage_seconds(message: str) -> dict[str, float]:
-    """Seconds by stage from the trailers of a commit message, also one that a squash put in the middle.
-
-    The last word on a stage counts. Whatever is not of the form is passed over: anybody writes messages.
-    """
-    found = {}
-    for line in re.findall(rf"^{TRAILER}:(.*)$", message, re.MULTILINE):
-        for word in line.split():
-            stage, _, text = word.rpartition("=")
-            if STAGE.fullmatch(stage) and SECONDS.fullmatch(text):
-                found[stage] = float(text)
-    return found

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mainline import champion, policy
-from mainline.champion import Base
+from mainline import champion, mainbranch, policy
 from mainline.errors import ConfigError
 from mainline.git import Git
+from mainline.mainbranch import Base
 from mainline.policy import GatePolicy
 from mainline.review import Change
 
@@ -48,7 +48,7 @@ def mains(git: Git, base: Base | None, own: dict[str, Any], mine: GatePolicy) ->
     """
     if base is None:
         why = "origin has no main branch, so no gate can be held against this one"
-        return Mains(None, why=why) if champion.has_origin(git) else None
+        return Mains(None, why=why) if mainbranch.has_origin(git) else None
     try:
         content = champion.parameters(git, base.tip)
         theirs = policy.gate(content)

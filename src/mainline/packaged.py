@@ -38,6 +38,7 @@ SHARED = (  # what else of ours the service runs; a test holds this against serv
 )  # fmt: skip
 APART = re.compile(r"^serving/(batch|deploy/(?!kubernetes/))|\.md$")
 IMAGE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+REQUEST_MS = 4.0  # HTTP, schema and log around the model, by the median; an idle machine takes about 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 
 
@@ -103,19 +104,26 @@ def build(command: Sequence[str], version: str, out: Path) -> Path:
     return path
 
 
-def check(command: Sequence[str], bento: Path) -> dict[str, Any]:
-    """Have the Bento started and tested as a running service; what was found. Raises MainlineError."""
-    return _run([*command, "--bento", str(bento)], "the check of the running service")
+def check(command: Sequence[str], bento: Path, model_ms: float) -> dict[str, Any]:
+    """Have the Bento started and tested as a running service; what was found. Raises MainlineError.
 
-
-def image(command: Sequence[str], bento: Path, name: str) -> str:
-    """Have a container image of the Bento made and pushed as `name`; its name with the registry's digest.
-
-    Raises MainlineError.
+    `model_ms`: what the gate allows the model for one row; a request of one row may take REQUEST_MS longer.
     """
+    limit = f"{model_ms + REQUEST_MS:g}"
+    asked = [*command, "--bento", str(bento), "--latency-ms", limit]
+    return _run(asked, "the check of the running service")
+
+
+def image(command: Sequence[str], bento: Path, path: str, version: str) -> str:
+    """Have a container image of the Bento made and pushed to `path`; its name with the registry's digest.
+
+    Its tag is of this Bento alone: a second try, or the loser of a race, would take the tag from an image that
+    a record names, which registries then delete, or refuse. Raises MainlineError.
+    """
+    name = f"{path}:{version}-{objects.digests(bento).sha256[:12]}"
     said = _run([*command, "--bento", str(bento), "--name", name], "the image of the service")
-    path, _, digest = str(said.get("image")).partition("@")
-    if path != name.rpartition(":")[0] or not IMAGE_DIGEST.fullmatch(digest):
+    found, _, digest = str(said.get("image")).partition("@")
+    if found != path or not IMAGE_DIGEST.fullmatch(digest):
         raise IntegrityError(f"the image is said to be {said.get('image')!r}, which is none of {name}")
     return f"{path}@{digest}"
 

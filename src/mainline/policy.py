@@ -173,7 +173,13 @@ def written(policy: GatePolicy, evaluate: Any = None) -> str:
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     """What differs in the sections that judge a candidate between two parameter files, key by key."""
-    old, new = (_leaves({name: one[name] for name in JUDGED if name in one}) for one in (before, after))
+    old, new = ({name: one[name] for name in JUDGED if name in one} for one in (before, after))
+    return differing(old, new)
+
+
+def differing(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """Every leaf that is not the same, by its full name; None where one side has it not."""
+    old, new = _leaves(before), _leaves(after)
     return [
         Change(key=key, before=old.get(key), after=new.get(key))
         for key in sorted({*old, *new})

@@ -20,6 +20,7 @@ from mainline.tags import Assignment, Version
 
 STAGING: Final = "staging"
 PRODUCTION: Final = "production"
+REASON = re.compile(r"(?m)^Reason: (.+)$")
 NAMED = re.compile(r"(?m)^Version-Tag: (\S{1,200}) ([0-9a-f]{40,64})$")  # in a stage tag's message
 
 
@@ -95,6 +96,11 @@ class Book:
         ]
         return sorted(turns, key=lambda turn: turn.assignment)
 
+    def assigned(self, stage: str) -> list[Tag]:
+        """Every tag that is named as an assignment of the stage, the newest first, whatever it is worth."""
+        named = [(one, tag) for tag in self.tags if (one := tags.assignment(tag.name, self.model))]
+        return [tag for one, tag in sorted(named, key=lambda it: it[0], reverse=True) if one.stage == stage]
+
     def naming(self, version: Version) -> list[Tag]:
         """The stage tags that name an object of this version's tag, the right one or another."""
         name = version.tag(self.model)
@@ -129,6 +135,12 @@ def record(model: str, version: Version, tag: Tag) -> Release:
     return found
 
 
+def reason(tag: Tag) -> str:
+    """The reason in a tag's message; empty when it gives none. Anybody may have written it."""
+    found = REASON.search(tag.message[:5000])
+    return found[1] if found else ""
+
+
 def names(tag: Tag) -> tuple[str, str] | None:
     """The version tag that a stage tag is about, and its object; None in one of before, or made by hand."""
     match = NAMED.search(tag.message[: releases.LONGEST])
@@ -159,6 +171,16 @@ def standing(history: Sequence[Turn]) -> list[Version]:
         else:
             stack.append(turn.version)
     return stack
+
+
+def rollbacks(history: Sequence[Turn]) -> dict[Assignment, Version]:
+    """Which assignments went back to an earlier version, and from which."""
+    found: dict[Assignment, Version] = {}
+    for number, turn in enumerate(history):
+        before = standing(history[:number])
+        if turn.version in before[:-1]:
+            found[turn.assignment] = before[-1]
+    return found
 
 
 def back_to(book: Book, wanted: str | None) -> Version:

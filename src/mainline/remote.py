@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mainline import policy
 from mainline.locks import Item, Stage, Survey
 from mainline.review import MissingObject
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from dvc.output import Output
     from dvc.repo import Repo
 
+LONGEST = 40  # characters of a parameter's value that are told
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 CONFLICT = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
 SECRETS = re.compile(r"//[^/@\s]*@")
@@ -73,7 +75,7 @@ def _stage(stage: Any) -> Stage:
     for dep in stage.deps if pipeline else []:
         status = {} if stage.frozen else dep.status()
         if dep.hash_name == "params":
-            params.update(status)
+            params.update({file: _leaves(dep, words) for file, words in status.items()})
         else:
             deps.append(Item(path=str(dep), md5=dep.hash_info.value, seen=status.get(str(dep), "")))
     return Stage(
@@ -94,6 +96,26 @@ def _stage(stage: Any) -> Stage:
         ),
         params=params,
     )
+
+
+def _leaves(dep: Any, words: Any) -> Any:
+    """DVC's words on parameters; where one is a whole section, on the keys inside it, with both values."""
+    if not isinstance(words, dict):
+        return words
+    found: dict[str, str] = {}
+    before, after = dep.hash_info.value or {}, dep.read_params()
+    for name, word in words.items():
+        if word != "modified":
+            found[name] = word
+            continue
+        for one in policy.differing({name: before[name]}, {name: after[name]}):
+            gone = (
+                "deleted"
+                if one.after is None
+                else f"{one.after[:LONGEST]}, was {(one.before or '')[:LONGEST]}"
+            )
+            found[one.key] = "new" if one.before is None else gone
+    return found
 
 
 def _outputs(repo: Repo) -> Iterator[Output]:

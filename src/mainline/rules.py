@@ -12,6 +12,7 @@ from mainline.review import Comparison, Rule, SliceChange
 
 Outcome = Literal["promote", "hold", "block"]
 MINIMUM_BLOCKS = 10  # intervals of fewer are too narrow to decide by: `gates` has the rates
+AGREEMENT = 1e-3  # of a recorded figure with the one that is computed again
 SPELLED = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "macro_auc": "macro AUC", "ece": "calibration error"}
 
 
@@ -151,6 +152,23 @@ def rows(comparison: Comparison, metrics: Metrics) -> Rule:
         return _rule("rows", "promote", None, None, f"{text}, as the candidate recorded")
     text = f"{text}, but the candidate recorded {evaluated[0]:,} in {evaluated[1]:,}: these are other rows"
     return _rule("rows", "block", None, None, text)
+
+
+def faithful(comparison: Comparison, metrics: Metrics, needed: Sequence[str]) -> Rule:
+    """What was scored here must be what `evaluate` recorded: reports and releases tell the record.
+
+    `needed`: figures that must be in both. Another processor moves the last digits, and no more.
+    """
+    for name in sorted({*needed, *metrics.figures} & comparison.candidate.keys()):
+        scored, told = finite(comparison.candidate[name].value), metrics.figures.get(name)
+        noted = finite(told.value) if told else None
+        if scored is None:  # the rules that need it block
+            continue
+        if noted is None or not math.isclose(scored, noted, rel_tol=AGREEMENT, abs_tol=AGREEMENT):
+            noted_as = "no value" if noted is None else _number(noted)
+            text = f"the candidate recorded {noted_as} as its {_label(name)}, but it is {_number(scored)}"
+            return _rule("record", "block", noted, scored, text)
+    return _rule("record", "promote", None, None, "the recorded figures are those that were scored here")
 
 
 def size(size: int | None, limit: int) -> Rule:

@@ -16,7 +16,10 @@ from mainline.watching import Watch
 
 
 class Change(Part):
-    """One time that a stage got a version; null where none stands at the tag's commit. `when`: ISO, UTC."""
+    """One time that a stage got a version; null where none stands at the tag's commit. `when`: ISO, UTC.
+
+    `left`: the version that a rollback came from; null for any other change.
+    """
 
     stage: str
     number: int
@@ -25,6 +28,7 @@ class Change(Part):
     who: str
     when: str
     why: str
+    left: str | None = None
 
 
 class Evaluation(Part):

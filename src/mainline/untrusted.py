@@ -89,6 +89,17 @@ def inert(text: str) -> str:
     return re.sub("`{3,}", lambda run: "'" * len(run[0]), shown)
 
 
+def line(text: str) -> str:
+    """One line for a terminal or a log, so that no name moves a cursor or gives the runner a command."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def told(text: str) -> str:
+    """Likewise of several lines; none begins as a command of GitHub's runner does."""
+    lines = (line(one) for one in text.split("\n"))
+    return "\n".join(f"| {one}" if one.lstrip().startswith(("::", "##[")) else one for one in lines)
+
+
 def _refused(why: str) -> RecordError:
     return RecordError(
         "the report of the fork is refused", why=why, remedy="look at the fork's run; nothing was posted"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from mainline import champion, ledger, objects, packaged, promotion, signing
+from mainline import champion, images, ledger, objects, packaged, promotion, signing
 from mainline.errors import IntegrityError, MainlineError, StorageError
 from mainline.exported import LOCK, MODEL
 from mainline.git import Git
@@ -59,6 +59,17 @@ def checks(git: Git, book: Book, version: Version, tag: Tag) -> tuple[Release | 
     return found, done
 
 
+def pushed(found: Release) -> list[Check]:
+    """Whether the registry has the record's image, of this Bento; no part of `checks`, or of a rollback.
+
+    Raises StorageError when it cannot be asked.
+    """
+    done: list[Check] = []
+    if found.image is not None:
+        _try(done, "image", lambda: _image(found), "its registry has it, under this digest")
+    return done
+
+
 def require(git: Git, book: Book, version: Version, tag: Tag) -> Release:
     """The record of a version of which every check holds. Raises IntegrityError, StorageError."""
     found, done = checks(git, book, version, tag)
@@ -72,13 +83,14 @@ def require(git: Git, book: Book, version: Version, tag: Tag) -> Release:
     return found
 
 
-def fetch(root: Path, release: Release, folder: Path) -> dict[str, Path]:
-    """The artifacts, each checked, in `folder`. Raises StorageError, IntegrityError."""
-    files = {name: folder / one.name for name, one in release.artifacts.items()}
+def fetch(root: Path, release: Release, folder: Path, *only: str) -> dict[str, Path]:
+    """The artifacts (or `only` these), each checked, in `folder`. Raises StorageError, IntegrityError."""
+    wanted = {name: one for name, one in release.artifacts.items() if not only or name in only}
+    files = {name: folder / one.name for name, one in wanted.items()}
     if len(set(files.values())) < len(files):
         raise IntegrityError(f"two artifacts of {release.release} have one name")
-    objects.fetch(root, {str(files[name].resolve()): one.md5 for name, one in release.artifacts.items()})
-    for name, one in release.artifacts.items():
+    objects.fetch(root, {str(files[name].resolve()): one.md5 for name, one in wanted.items()})
+    for name, one in wanted.items():
         _artifact(one, objects.digests(files[name]))
     return files
 
@@ -140,6 +152,13 @@ def _model(seen: objects.Digests | None, release: Release) -> None:
 def _has_bento(release: Release) -> None:
     if NEEDED not in release.artifacts:
         raise IntegrityError("the record names no Bento: there is nothing to deploy")
+
+
+def _image(release: Release) -> None:
+    label = images.look(str(release.image)).bento  # none in one that was made elsewhere
+    bento = release.artifacts.get(NEEDED)
+    if label is not None and bento is not None and label != bento.sha256:
+        raise IntegrityError("it was made of another Bento", why=f"its label names {ascii(label)[:80]}")
 
 
 def _artifact(wanted: Artifact, seen: objects.Digests | None) -> None:

@@ -1,7 +1,7 @@
 """The check over a long log: rows a second and peak memory, which must not grow with the rows.
 
-`python tests/bench/bench_check.py [ROWS …] [--parquet]`: the real test rows, again and again under other
-keys, spread over a year. Without labels, so that what is measured is the log.
+`python tests/bench/bench_check.py [ROWS …] [--parquet] [--labels] [--folder FOLDER]`: the real test rows,
+again and again under other keys, spread over a year; a label for each, in another order. `--folder` keeps them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -32,39 +33,74 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("rows", type=int, nargs="*", default=[250_000, 1_000_000])
     parser.add_argument("--parquet", action="store_true")
+    parser.add_argument("--labels", action="store_true")
+    parser.add_argument("--folder", type=Path, help="made once, and found there the next time")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     for rows in [100_000] if options.quick else options.rows:
         with tempfile.TemporaryDirectory() as folder:
-            measure(rows, Path(folder), parquet=options.parquet)
+            measure(rows, options.folder or Path(folder), parquet=options.parquet, labels=options.labels)
     return 0
 
 
-def measure(rows: int, folder: Path, *, parquet: bool) -> None:
-    log, reference = folder / "log", folder / "reference"
-    log.mkdir()
-    reference.mkdir()
-    _reference(reference)
-    size = _log(rows, log, parquet=parquet)
-    command = [sys.executable, "-m", "monitoring", "check", "--reference", str(reference), "--log", str(log)]
-    started = time.perf_counter()
-    out = ("--until", "2014-09-25", "--out", str(folder / "drift.json"))
-    process = subprocess.Popen(
-        [*command, *out], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    assert status == 0, status
+def measure(rows: int, folder: Path, *, parquet: bool, labels: bool) -> None:
     kind = "Parquet" if parquet else "JSON lines"
+    log = _made(folder / f"{rows}-{'parquet' if parquet else 'jsonl'}", lambda at: _log(rows, at, parquet))
+    reference = _made(folder / "reference", _reference)
+    with tempfile.TemporaryDirectory() as out:
+        command = [
+            sys.executable,
+            "-m",
+            "monitoring",
+            "check",
+            "--reference",
+            str(reference),
+            "--log",
+            str(log),
+        ]
+        command += ["--until", "2014-09-25", "--out", str(Path(out, "drift.json"))]
+        if labels:
+            command += ["--labels", str(_made(folder / f"{rows}-labels", lambda at: _labels(rows, at)))]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        assert status == 0, status
+        joined = drift.Drift.read(Path(out, "drift.json")).recent[-1].labels.joined
+    assert bool(joined) == labels
+    size = sum(file.stat().st_size for file in log.iterdir())
     print(
-        f"{rows:,} rows of {kind}, {size / 1e6:,.0f} MB: {seconds:.0f} s, {rows / seconds:,.0f} rows/s, "
-        f"{usage.ru_maxrss / 1024:,.0f} MB at most",
+        f"{rows:,} rows of {kind}, {size / 1e6:,.0f} MB, {'with' if labels else 'without'} labels: "
+        f"{seconds:.0f} s, {usage.ru_utime + usage.ru_stime:.0f} s of CPU, {rows / seconds:,.0f} rows/s, "
+        f"{usage.ru_maxrss / 1024:,.0f} MB at most, load {os.getloadavg()[1]:.0f}",
         flush=True,
     )
 
 
-def _log(rows: int, folder: Path, *, parquet: bool) -> int:
-    """Bytes written; each file has some days, in order."""
+def _made(folder: Path, make: Callable[[Path], None]) -> Path:
+    if not folder.exists():
+        part = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        make(part)
+        part.rename(folder)
+    return folder
+
+
+def _labels(rows: int, folder: Path) -> None:
+    """One a key, known a day after its row, in an order that has nothing of the log's."""
+    for start in range(0, rows, PART):
+        number = pl.int_range(start, min(rows, start + PART), eager=True) * 7919 % rows  # a prime
+        time_ = pl.lit(FIRST) + pl.duration(days=1, minutes=pl.col("n") * DAYS * 1440 // rows)
+        pl.DataFrame({"n": number}).select(
+            (pl.lit("key-") + pl.col("n").cast(pl.String)).alias("key"),
+            (pl.col("n") % 5 == 0).cast(pl.Int64).alias("target"),
+            time_.alias("known_at"),
+        ).write_parquet(folder / f"{start:020d}.parquet")
+
+
+def _log(rows: int, folder: Path, parquet: bool) -> None:
+    """Each file has some days, in order."""
     test = pl.read_parquet(ROOT / "data/features/test.parquet")
     scores = pl.read_parquet(ROOT / "reports/predictions.parquet").select("flight_key", "probability")
     real = test.join(scores, on="flight_key").sample(fraction=1, shuffle=True, seed=1)
@@ -88,7 +124,6 @@ def _log(rows: int, folder: Path, *, parquet: bool) -> int:
             frame.write_parquet(name.with_name(f"{name.name}.parquet"))
         else:
             frame.write_ndjson(name.with_name(f"{name.name}.jsonl"))
-    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def _reference(folder: Path) -> None:

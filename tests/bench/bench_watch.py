@@ -1,20 +1,20 @@
 """The watch on a year of real flights: its decision beside hindsight, and the day on which faults show.
 
 For every model trained to a month, and each later month: would one trained to that month have had a lower log
-loss on the month after it, beyond the interval of the paired difference over whole days? Scores are those of
-the ONNX files; that the service answers the same, serving's tests show. `--quick`: three models, not seven.
-A folder as argument holds what was trained before, see `_cache`.
+loss on the month after it, beyond the interval of the paired difference over whole days? Every model is made
+by the pipeline's stages and served as a Bento; months are sent to it, and the records are those of its log.
+`--quick`: three models, not seven. A folder as argument holds what was made before: `watched_flights.cache`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -25,11 +25,12 @@ os.environ.update(determinism.PINS, DO_NOT_TRACK="1")
 import polars as pl
 
 from mainline import watching
-from mainline.records import Figure
+from mainline.records import Figure, write_atomically
 from mainline.watching import Watch
 from monitoring import faults
-from monitoring.observed import KNOWN
-from tests.bench.watched_flights import EXCLUDED, KEY, RELEASED, TIME, Flights, days, figures_of, released
+from pipeline import frames, paths
+from tests.bench.watched_flights import EXCLUDED, KEY, RELEASED, TIME, Flights, cache
+from tests.bench.watched_release import Release, days, released
 from tests.imports import ROOT
 from usecase.schema import FEATURES
 
@@ -66,8 +67,10 @@ class Case:
 
 
 def main() -> int:
+    os.chdir(ROOT)
+    started = time.perf_counter()
     arguments = [one for one in sys.argv[1:] if not one.startswith("--")]
-    flights = Flights.load(Path(arguments[0]) if arguments else _cache())
+    flights = Flights.load(Path(arguments[0]).absolute() if arguments else cache())
     trained = list(RELEASED)[-3:] if "--quick" in sys.argv else list(RELEASED)
     cases = [
         _case(flights, model, month) for model in trained[:-1] for month in range(model + 1, trained[-1] + 1)
@@ -76,21 +79,15 @@ def main() -> int:
     _confusion(cases)
     _policies(flights, cases, trained)
     _faults(flights, trained[-2])
+    print(f"\n{(time.perf_counter() - started) / 60:.0f} minutes, for what the folder did not hold yet")
     return 0
-
-
-def _cache() -> Path:
-    """A folder for this code and these parameters, so that another run trains nothing."""
-    files = sorted([*(ROOT / "src/usecase").glob("*.py"), *(ROOT / "src/pipeline").rglob("*.py")])
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in (*files, ROOT / "params.yaml")))
-    return ROOT / ".mainline" / "bench" / f"watch-{digest.hexdigest()[:12]}"
 
 
 def _case(flights: Flights, model: int, month: int) -> Case:
     record, gain = flights.hindsight(model, month)
     watch = watching.decide(record, flights.policy)
     alone = watching.decide(record.model_copy(update={"backtest": None}), flights.policy)
-    recorded = flights.reference(model).record.figures[LOSS].high
+    recorded = record.reference.figures[LOSS].high
     seen = next(one for one in record.months if one.first[:7] == f"2013-{month:02}").figures[LOSS].value
     told = (
         watch.verdict == "retrain",
@@ -117,10 +114,10 @@ def _evidently(flights: Flights, model: int, month: int) -> float:
         few = picked.sample(min(SAMPLE, picked.height), seed=1)
         return Dataset.from_pandas(few.to_pandas(), data_definition=definition)
 
-    live = flights.between(flights.table, *days(month))
-    run = Report([DataDriftPreset()]).run(sampled(live), sampled(flights.parts(model)["train"])).dict()
+    train = pl.read_parquet(flights.release(model).root / paths.FEATURES / "train.parquet")
+    run = Report([DataDriftPreset()]).run(sampled(flights.rows(*days(month))), sampled(train)).dict()
     count = next(one for one in run["metrics"] if "DriftedColumnsCount" in one["metric_name"])
-    cached.write_text(str(count["value"]["share"]))
+    write_atomically(cached, str(count["value"]["share"]).encode())
     return float(count["value"]["share"])
 
 
@@ -163,49 +160,42 @@ def _policies(flights: Flights, cases: list[Case], trained: list[int]) -> None:
     for name, rule in rules.items():
         model, losses, made = trained[0], [], 0
         for month in range(trained[0] + 1, trained[-1] + 2):
-            losses.append(_loss(flights, model, month))
+            losses.append(flights.loss(model, month, LOSS))
             if month <= trained[-1] and rule(model, month):
                 model, made = month, made + 1
         print(f"| {name} | {made} | {sum(losses) / len(losses):.4f} |", flush=True)
 
 
-def _loss(flights: Flights, model: int, month: int) -> float:
-    rows = flights.between(flights.answers(model), *days(month)).filter(pl.col(EXCLUDED).is_null())
-    return figures_of(rows, flights.policy)[LOSS].value or 0.0
-
-
 def _faults(flights: Flights, model: int) -> None:
-    """Day by day from the day before the fault; a label is known a day later, the raw features at once."""
-    clean = flights.between(flights.table, released(model), BROKEN + timedelta(days=PATIENCE))
+    """Each fault in what is sent to the service from BROKEN on, and the day on which the check finds it."""
+    release = flights.release(model)
+    clean = flights.rows(released(model), BROKEN + timedelta(days=PATIENCE - 1))
     print(f"\nfaults from {BROKEN} on, the model trained to 2013-{model:02}\n")
     print("| fault | with the raw data: day, by | labels alone: day, by |\n|---|---|---|")
     for name in FAULTS:
         fault = faults.parse(name, since=BROKEN)
         broken = faults.apply(clean, fault)
-        rows = flights.scored(model, broken)
-        labels = flights.labels.join(broken.select(KEY, FEATURES.target.name), on=KEY, how="left", suffix="_")
-        new = FEATURES.target.name
-        labels = labels.with_columns(pl.coalesce(f"{new}_", new).alias(new)).drop(f"{new}_")
-        late = flights.table.select(KEY, (pl.col(TIME) + timedelta(days=1)).alias("_late"))
-        labels = labels.join(late, on=KEY).with_columns(pl.col("_late").alias(KNOWN)).drop("_late")
-        told = [_detected(flights, model, rows, labels, clean if raw else None) for raw in (True, False)]
-        print(f"| {fault.name} | {told[0]} | {told[1]} |", flush=True)
+        log = release.answer(broken, release.root / "faults" / fault.name.replace(":", "-"))
+        table = _labels(broken, log.with_suffix(".parquet"))
+        places = ["source", str(table)] if fault.kind != "flip" else [str(table)]
+        told = [_detected(flights, release, log, place) for place in places]
+        print(f"| {fault.name} | {' | '.join(['–', *told][-2:])} |", flush=True)
 
 
-def _detected(
-    flights: Flights, model: int, rows: pl.DataFrame, labels: pl.DataFrame, anew: pl.DataFrame | None
-) -> str:
+def _labels(rows: pl.DataFrame, path: Path) -> Path:
+    """As a table, each known a day after its flight, as those from the raw data are."""
+    late = (pl.col(TIME) + timedelta(days=1)).alias("known_at")
+    frames.write(rows.select(KEY, FEATURES.target.name, EXCLUDED, late), path)
+    return path
+
+
+def _detected(flights: Flights, release: Release, log: Path, labels: str) -> str:
     """The first day (1: that of the fault) with a finding that was not there before, and its name."""
     known: set[tuple[str, str | None]] | None = None
     for day in range(PATIENCE):
         until = BROKEN + timedelta(days=day - 1)
-        features = (
-            None
-            if anew is None
-            else anew.select(KEY, FEATURES.block.name, *[f.name for f in FEATURES.features])
-        )
-        known_by = datetime.combine(until + timedelta(days=1), time.min)
-        found = flights.measured(model, until, rows, labels=labels, anew=features, known_by=known_by)
+        flags = ("--labels", labels, "--known-by", f"{until + timedelta(days=1)}T00:00")
+        found = release.check(log, until, flights.records / "day.json", *flags)
         watch = watching.decide(found, flights.policy)
         asks = {(one.name, one.column) for one in watch.findings if one.outcome in ("watch", "retrain")}
         if known is None:

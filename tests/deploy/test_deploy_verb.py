@@ -91,6 +91,30 @@ def test_a_version_goes_to_its_branch(world: World) -> None:
     assert json.loads(mainline(world.root, *to, "--status").stdout)["digest"] == IMAGE.partition("@")[2]
 
 
+def test_without_a_version_it_is_the_one_that_the_stage_has(world: World) -> None:
+    """After a restart of the machine nobody needs to look it up."""
+    to = ("deploy", "--target", "kubernetes", "--json", "--stage")
+    for stage, version in (("staging", "v1.0.1"), ("production", "v1.0.0")):
+        done = mainline(world.root, *to, stage)
+        assert done.returncode == 0 and json.loads(done.stdout)["release"] == version, done.stderr
+    git(world.root, "push", "--quiet", "origin", "--delete", "flight-delay#production#1")
+    none = mainline(world.root, *to, "production")
+    assert none.returncode == RecordError.exit_code
+    assert "production has no version yet" in none.stderr and "mainline release VERSION" in none.stderr
+    git(
+        world.root,
+        *IDENTITY,
+        "tag",
+        "--annotate",
+        "--message",
+        "x",
+        "flight-delay#production#2",
+        "HEAD^{tree}",
+    )
+    git(world.root, "push", "--quiet", "origin", "refs/tags/flight-delay#production#2")
+    assert mainline(world.root, *to, "production").returncode == RecordError.exit_code
+
+
 def test_a_version_that_the_stage_does_not_have_is_refused_unless_forced(world: World) -> None:
     to = ("deploy", "--target", "kubernetes", "--json")
     late = mainline(world.root, *to, "--stage", "staging", "v1.0.0")
@@ -133,7 +157,6 @@ def test_what_is_no_released_version_is_refused(world: World) -> None:
     ):
         done = mainline(root, "deploy", version, "--stage", "staging", "--force")
         assert (done.returncode, words in done.stderr) == (error.exit_code, True), done.stderr
-    assert mainline(root, "deploy", "--stage", "staging").returncode == ConfigError.exit_code
     both = mainline(root, "deploy", "v0.1.0", "--stop", "--stage", "staging")
     assert both.returncode == ConfigError.exit_code
 
@@ -191,6 +214,11 @@ def test_the_real_service_from_the_tag_to_the_port(tmp_path: Path) -> None:
             done = mainline(root, *to, version, "--force", *where, extra=extra)
             assert done.returncode == 0, done.stderr
             assert answer(port, "/provenance")["version"] == version
+        again = mainline(root, *to[:-1], version, "--force", extra=extra)
+        command = again.stdout.splitlines()[-1]
+        assert command.startswith(f"curl http://127.0.0.1:{port}/predict "), again.stdout + again.stderr
+        asked_ = subprocess.run(["bash", "-c", f"{command} --fail"], capture_output=True, text=True)
+        assert asked_.returncode == 0 and json.loads(asked_.stdout), asked_.stderr
         for version, error in (("v1.2.0", DeployError), ("v1.3.0", IntegrityError)):
             done = mainline(root, *to, version, "--force", extra=extra)
             assert done.returncode == error.exit_code, done.stderr

@@ -21,9 +21,10 @@ import pytest
 
 from mainline import deploying as deploying_
 from mainline.deploy import processes, state
-from mainline.deploy.local import Limits, Local
+from mainline.deploy.local import Local
 from mainline.deploy.processes import Process
 from mainline.deploy.state import State
+from mainline.deploy.swapping import Limits
 from mainline.errors import ConfigError, DeployError, IntegrityError
 from tests.deploy.releasing import release
 from tests.imports import ROOT
@@ -315,7 +316,8 @@ def test_all_killed_at_once_and_deployed_again_is_served(target: Local, tmp_path
 
 SCRIPT = """
 import sys; from pathlib import Path
-from mainline.deploy.local import Limits, Local
+from mainline.deploy.local import Local
+from mainline.deploy.swapping import Limits
 from mainline.errors import MainlineError
 from tests.deploy.releasing import release
 from tests.deploy.test_local import COMMAND

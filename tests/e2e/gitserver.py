@@ -78,7 +78,7 @@ class Repository:
         """Answer a request for `inside` the repository, e.g. /info/refs."""
         token = _token(handler.headers)
         writes = "git-receive-pack" in inside or "git-receive-pack" in query
-        body = _body(handler)
+        body = body_of(handler)
         if writes and token not in self.writers:
             _refuse(handler, 401 if not token else 403)
             return
@@ -127,7 +127,7 @@ def _token(headers: Message) -> str:
     return base64.b64decode(value).decode().partition(":")[2]
 
 
-def _body(handler: BaseHTTPRequestHandler) -> bytes:
+def body_of(handler: BaseHTTPRequestHandler) -> bytes:
     """The whole body; git sends what is large in chunks."""
     if handler.headers.get("Transfer-Encoding", "").lower() != "chunked":
         return handler.rfile.read(int(handler.headers.get("Content-Length") or 0))

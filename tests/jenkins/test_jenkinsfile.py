@@ -146,9 +146,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
          [*QUALITY, "make test-ci", "mainline lock", PROMOTE]),
         ("main, blocked", "FAILURE", "linux linux",
          [*QUALITY, "make test-ci", "mainline lock", PROMOTE]),
-        ("tag", "SUCCESS", "linux", [f"{RELEASE} --target kubernetes"]),
+        ("tag", "SUCCESS", "linux", [f"{RELEASE} --target kubernetes --publish"]),
         ("tag, refused by a person", "ABORTED", "", []),
-        ("tag, refused by the verb", "FAILURE", "linux", [f"{RELEASE} --target none"]),
+        ("tag, refused by the verb", "FAILURE", "linux", [f"{RELEASE} --target none --publish"]),
         ("tag of staging", "SUCCESS", "", []),
         ("main, stale", "FAILURE", "linux", [*QUALITY, "make test-ci", "mainline lock"]),
         ("other branch", "SUCCESS", "", []),
@@ -250,6 +250,8 @@ def test_a_release_is_approved_first_and_made_by_the_code_of_main(told: dict[str
     (checkout,) = told["tag"].of("checkout")
     assert checkout["branches"] == [{"name": "refs/remotes/origin/main"}]
     assert told["tag of staging"].of("input") == []
+    (released,) = (one for one in told["tag"].of("sh") if "mainline release" in one["script"])
+    assert {"GITHUB_TOKEN", "GIT_PASSWORD"} <= set(released["secrets"]), "its page, and deploy branches"
 
 
 @pytest.mark.parametrize("name", ["hostile", "hostile fork", "hostile tag"])
@@ -361,7 +363,8 @@ def test_the_stand_ins_are_no_more_than_the_verbs() -> None:
         "comment": ["--file", "--bundle", "--untrusted", "--pr", "--sha"],
         "monitor": ["--until", "--prometheus"], "retrain": [], "site": ["--out", "--mlflow-url"],
         "score": ["--input", "--output"],
-        "promote": ["--json"], "deploy": ["--stage", "--target"], "release": ["--tag", "--target"],
+        "promote": ["--json"], "deploy": ["--stage", "--target"],
+        "release": ["--tag", "--target", "--publish"],
     }  # fmt: skip
     for verb, flags in asked.items():
         done = subprocess.run(

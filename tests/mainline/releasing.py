@@ -250,6 +250,7 @@ def asked(version: str | None = None, **changes) -> argparse.Namespace:
         "tag": None,
         "reason": "",
         "target": release.NONE,
+        "publish": False,
         "version": version,
     }
     return argparse.Namespace(**(given | changes))

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mainline import champion
+from mainline import champion, ledger, mainbranch, releases
 from mainline.errors import ConfigError, GitError, IntegrityError, StorageError
 from mainline.exported import LOCK, MODEL, TEST, read_exported
 from mainline.git import Git
 from mainline.locks import judge
 from mainline.records import Manifest, Metrics
 from mainline.storage import Dvc
-from tests import clones
+from tests import clones, tagging
+from tests.tagging import stage as tag
 
 PIPELINE = """\
 stages:
@@ -134,16 +135,11 @@ def repository(template: Path, tmp_path: Path) -> Path:
 
 def find(root: Path, chosen: str | None = None) -> champion.Found:
     git = Git(root)
-    return champion.find(git, MODEL_NAME, champion.main_branch(git), chosen)
+    return champion.find(git, MODEL_NAME, mainbranch.main_branch(git), chosen)
 
 
 def told(found: champion.Found) -> tuple[str, str]:
     return found.champion.kind, found.champion.name
-
-
-def tag(root: Path, name: str) -> None:
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
-    clones.git(root, *identity, "tag", "--annotate", "--message", "release", name)
 
 
 def test_main_until_something_is_in_production(repository: Path) -> None:
@@ -161,7 +157,7 @@ def test_a_branch_that_does_not_touch_the_model_is_held_against_mains(repository
     tag(repository, "flight-delay#production#1")
     export(repository, "merged, not yet released")
     clones.commit(repository, "another model")
-    base = champion.main_branch(git)
+    base = mainbranch.main_branch(git)
     assert champion.unchanged(git, base, champion.here(repository)) is None, "on main production counts"
     clones.git(repository, "checkout", "--quiet", "-b", "words")
     clones.commit(repository, "words")
@@ -183,6 +179,39 @@ def test_the_newest_production_tag_wins_and_others_do_not_count(repository: Path
     assert told(found) == ("production", "flight-delay#production#10")
     assert found.champion.commit == two, "the commit, not the annotated tag"
     assert told(find(repository, "flight-delay#production#2")) == ("chosen", "flight-delay#production#2")
+
+
+def test_a_production_tag_that_nobody_may_rely_on_is_passed_over_with_a_word(repository: Path) -> None:
+    """Who may push a tag could choose a weak champion: `release` refuses these, and `status` shows none."""
+    tag(repository, "flight-delay#production#1")
+    one = clones.git(repository, "rev-parse", "HEAD")
+    weak = export(repository, "weak")
+    clones.git(repository, "tag", "flight-delay#production#2")
+    tagging.annotate(repository, "flight-delay#production#3", "release")
+    clones.git(repository, "tag", "flight-delay#production#4", "flight-delay#production#3")
+    tagging.annotate(repository, "flight-delay@v9.0.0", releases.write(
+        tagging.record("other", "v9.0.0", weak), "words"))  # fmt: skip
+    tagging.annotate(repository, "flight-delay#production#5", "release")
+    tagging.annotate(repository, "flight-delay#production#6", "release", f"{weak}^{{tree}}")
+    found = find(repository)
+    assert told(found) == ("production", "flight-delay#production#1") and found.champion.commit == one
+    said = [f"flight-delay#production#{number} is passed over: {why}" for number, why in (
+        (6, "it does not point to a commit"), (5, "no version with a record"), (4, "inside it is called"),
+        (3, "no version with a record"), (2, "it is a lightweight tag"),
+    )]  # fmt: skip
+    assert [word.startswith(start) for word, start in zip(found.warnings, said, strict=True)] == [True] * 5
+    clones.git(repository, "tag", "--delete", "flight-delay#production#1")
+    found = find(repository)
+    assert told(found) == ("main", "main") and len(found.warnings) == 5
+
+
+def test_a_production_tag_of_nobody_who_may_sign_is_passed_over(repository: Path) -> None:
+    tag(repository, "flight-delay#production#1")
+    (repository.parent / "allowed").touch()
+    clones.git(repository, "config", ledger.SIGNERS, str(repository.parent / "allowed"))
+    found = find(repository)
+    assert told(found) == ("main", "main")
+    assert "is not signed by an allowed signer" in found.warnings[0]
 
 
 def test_origins_main_comes_before_the_local_one(repository: Path, tmp_path: Path) -> None:
@@ -233,7 +262,7 @@ def test_a_single_branch_clone_asks_origin(repository: Path, tmp_path: Path, tag
     clones.git(
         tmp_path, "clone", "--quiet", "--single-branch", "--branch=feature", repository.as_uri(), str(clone)
     )
-    found, base = find(clone), champion.main_branch(Git(clone))
+    found, base = find(clone), mainbranch.main_branch(Git(clone))
     assert told(found) == (("production", "flight-delay#production#7") if tagged else ("main", "origin/main"))
     assert found.exported and found.exported.model_md5 == md5(b"three")
     assert base and base.fork != base.tip, "the history came with it"
@@ -250,7 +279,7 @@ def test_the_fork_is_where_the_branch_left_main(repository: Path) -> None:
     (repository / "params.yaml").write_text("gate: {a: 1}\n")
     clones.commit(repository, "theirs")
     clones.git(repository, "switch", "--quiet", "feature")
-    base = champion.main_branch(Git(repository))
+    base = mainbranch.main_branch(Git(repository))
     assert base and base.fork == left and base.tip != left
     assert champion.parameters(Git(repository), base.tip) == {"gate": {"a": 1}}
     assert champion.parameters(Git(repository), base.fork) == {"gate": {}}

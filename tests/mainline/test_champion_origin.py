@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mainline import champion
+from mainline import champion, mainbranch
 from mainline.errors import GitError
 from mainline.exported import LOCK
 from mainline.git import Git
@@ -18,10 +18,10 @@ from tests.mainline.test_champion import (
     md5,
     relock,
     repository,  # noqa: F401
-    tag,
     template,  # noqa: F401
     told,
 )
+from tests.tagging import stage as tag
 
 TAG = "flight-delay#production#{}"
 
@@ -79,23 +79,23 @@ def test_the_main_branch_is_origins_default_whatever_it_is_called(
     assert told(find(clone)) == ("main", "origin/main")
     clones.git(repository, "switch", "--quiet", "--create", "trunk")
     trunk = export(repository, "two")
-    base = champion.main_branch(Git(clone))
+    base = mainbranch.main_branch(Git(clone))
     assert base and (base.name, base.tip) == ("origin/trunk", trunk)
     single = tmp_path / "single"
     clones.git(
         tmp_path, "clone", "--quiet", "--single-branch", "-b", "main", repository.as_uri(), str(single)
     )
-    base = champion.main_branch(Git(single))
+    base = mainbranch.main_branch(Git(single))
     assert base and (base.name, base.tip) == ("origin/trunk", trunk)
     repository.rename(repository.with_name("gone"))
-    base = champion.main_branch(Git(clone))
+    base = mainbranch.main_branch(Git(clone))
     assert base and base.name == "origin/main", "as it remembers"
     clones.git(clone, "remote", "set-head", "origin", "--delete")
-    base = champion.main_branch(Git(clone))
+    base = mainbranch.main_branch(Git(clone))
     assert base and base.name == "origin/main", "as most are called"
     clones.git(clone, "update-ref", "-d", "refs/remotes/origin/main")
     with pytest.raises(GitError):
-        champion.main_branch(Git(clone))
+        mainbranch.main_branch(Git(clone))
 
 
 def test_an_origin_without_a_default_branch_has_no_main(repository: Path, clone: Path) -> None:  # noqa: F811
@@ -103,8 +103,8 @@ def test_an_origin_without_a_default_branch_has_no_main(repository: Path, clone:
     clones.git(repository, "branch", "--move", "other")
     clones.git(repository, "checkout", "--quiet", "--detach")
     assert clones.git(clone, "branch", "--show-current") == "main"
-    assert champion.has_origin(Git(clone))
-    assert champion.main_branch(Git(clone)) is None
+    assert mainbranch.has_origin(Git(clone))
+    assert mainbranch.main_branch(Git(clone)) is None
 
 
 @pytest.mark.parametrize(("change", "same"), [({"threshold": 0.9}, False), ({"code": {"a": "b"}}, True)])
@@ -119,7 +119,7 @@ def test_the_same_bytes_with_another_threshold_are_another_model(
     relock(repository, Manifest.location)
     clones.commit(repository, "another manifest")
     git, candidate = Git(repository), champion.here(repository)
-    base = champion.main_branch(git)
+    base = mainbranch.main_branch(git)
     assert base is not None
     theirs = champion.at(git, base.tip)
     assert theirs is not None and theirs.model_md5 == candidate.model_md5

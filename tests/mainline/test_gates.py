@@ -105,7 +105,12 @@ def differing(log_loss: Figure | None = None, roc_auc: Figure | None = None) -> 
 
 
 def seen(**figures: Figure) -> Evidence:
-    return evidence(candidate=comparison().candidate | figures)
+    measured = comparison().candidate | figures
+    return evidence(candidate=measured, metrics=metrics(figures=measured))
+
+
+def recorded(*, alike: bool = True, **figures: Figure) -> Evidence:
+    return evidence(metrics=metrics(figures=metrics().figures | figures), alike=alike)
 
 
 def unreadable(
@@ -119,7 +124,8 @@ def unreadable(
     ]
     return evidence(
         basis="recorded figures", metrics=recorded[0], recorded=recorded[1], same_window=same_window,
-        unreadable="temp is missing", champion="main", differences={}, slices=[],
+        unreadable="temp is missing", champion="main", candidate=recorded[0].figures, differences={},
+        slices=[],
     )  # fmt: skip
 
 
@@ -202,6 +208,12 @@ CASES = [
     ("a slice that gained one", evidence(slices=[undefined_part(None, 0.4)]), "promote", "margin log_loss"),
     ("other rows than were evaluated", evidence(rows=999), "block", "rows"),
     ("rows of other blocks", evidence(metrics=metrics(blocks=30)), "block", "rows"),
+    ("recorded better than it is", recorded(log_loss=figure(0.05)), "block", "record"),
+    ("recorded worse than it is", recorded(roc_auc=figure(0.7)), "block", "record"),
+    ("recorded without a value", recorded(ece=UNDEFINED), "block", "record"),
+    ("nothing recorded", evidence(metrics=metrics(figures={})), "block", "record"),
+    ("recorded by another processor", recorded(log_loss=figure(0.38001)), "promote", "margin log_loss"),
+    ("measured in main's way", recorded(alike=False, log_loss=figure(0.05)), "promote", "margin log_loss"),
     ("fitted on a test month", windowed(train=["2013-01", "2013-10"]), "block", "windows"),
     ("calibrated on a test month", windowed(validation=["2013-10", "2013-11"]), "block", "windows"),
     ("no test window", windowed(test=[]), "block", "windows"),

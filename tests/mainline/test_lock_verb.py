@@ -433,7 +433,7 @@ def test_the_verb(clone: Path) -> None:
     edit(clone, "three.py", "on ", "[bold]on ")
     done = clones.mainline(clone, "lock", extra=SOURCES)
     assert done.returncode == Answer.STALE
-    assert "one would run: params.yaml: one.size changed" in done.stdout
+    assert "one would run: params.yaml: one.size is 2, was 1" in done.stdout
     assert "three would run: three.py changed" in done.stdout
     pipelines.drop(stored(clone, yaml.safe_load((clone / "raw.txt.dvc").read_text())["outs"][0]["md5"]))
     done = clones.mainline(clone, "lock", "--json", extra=SOURCES)

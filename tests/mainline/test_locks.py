@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainline.locks import Item, Stage, Survey, judge, member, of_a_run, stage_seconds, trailer
+from mainline.locks import Item, Stage, Survey, judge, member, of_a_run
 from mainline.review import MissingObject
 
 COMMIT = "c" * 40
@@ -140,38 +140,3 @@ def test_a_folder_inside_a_folder_has_the_name_that_dvc_gives_it(listing: dict[s
             prefix = path.split("/")[:depth]
             assert member(files, "/".join(prefix)) == tree.get_obj(None, tuple(prefix)).oid
     assert member(files, "none such") is None
-
-
-STAGES = st.from_regex(r"[\w.@-]{1,20}", fullmatch=True).filter(str.isascii)
-SECONDS = st.floats(0, 1e6).map(lambda value: round(value, 1))
-
-
-@given(st.dictionaries(STAGES, SECONDS), st.text(), st.text())
-def test_a_trailer_is_read_as_it_was_written(seconds: dict[str, float], before: str, after: str) -> None:
-    line = trailer(seconds)
-    assert stage_seconds(f"subject\n\n{line}\n") == seconds
-    surrounded = stage_seconds(f"{before}\n{line}\n{after}")
-    assert {**surrounded, **seconds}.keys() == surrounded.keys()
-
-
-@given(st.text())
-def test_no_message_is_too_odd_to_read(message: str) -> None:
-    assert all(0 <= value < 1e9 for value in stage_seconds(f"Stage-Seconds: {message}").values())
-
-
-def test_messages_of_people_and_of_squashes() -> None:
-    squashed = "Title \n\nStage-Seconds: train=26.1\n\n* more\n\nStage-Seconds: train=9.0 b@1=2\n"
-    assert stage_seconds(squashed) == {"train": 9.0, "b@1": 2.0}
-    for odd in (
-        "train=1e400",
-        "train=nan",
-        "train=-1",
-        "=1",
-        "train=",
-        "train=1=2",
-        "tr<b>=1",
-        "x" * 300 + "=1",
-    ):
-        assert stage_seconds(f"Stage-Seconds: {odd}") == {}, odd
-    assert stage_seconds("see Stage-Seconds: train=1") == {}
-    assert trailer({}) == "" == trailer({"of a matrix": 1.0})

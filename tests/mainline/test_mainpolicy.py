@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mainline import champion, mainpolicy, policy
+from mainline import mainbranch, mainpolicy, policy
 from mainline.git import Git
 from mainline.mainpolicy import Mains
 from tests import clones
@@ -39,7 +39,7 @@ def on_main(root: Path, content: str) -> None:
 
 def asked(root: Path, own: dict[str, Any] = SECTIONS) -> Mains | None:
     git = Git(root)
-    return mainpolicy.mains(git, champion.main_branch(git), own, policy.gate(own))
+    return mainpolicy.mains(git, mainbranch.main_branch(git), own, policy.gate(own))
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def test_another_way_of_measuring_is_main_s_to_judge(root: Path, change: Callabl
     own = changed(change)
     assert asked(root, own) == Mains(policy.gate(SECTIONS), EVALUATE)
     git = Git(root)
-    found, warnings = mainpolicy.changes(git, champion.main_branch(git), own)
+    found, warnings = mainpolicy.changes(git, mainbranch.main_branch(git), own)
     assert found and not warnings and {one.key.split(".")[0] for one in found} == {"evaluate"}
 
 
@@ -124,5 +124,5 @@ def test_no_main_holds_where_there_is_an_origin(root: Path, tmp_path: Path) -> N
 def test_the_model_is_called_as_on_main(root: Path) -> None:
     git = Git(root)
     own = changed(lambda own: own["release"].update(model="other"))
-    assert mainpolicy.model(git, champion.main_branch(git), own) == "m"
+    assert mainpolicy.model(git, mainbranch.main_branch(git), own) == "m"
     assert mainpolicy.model(git, None, own) == "other"

@@ -273,6 +273,12 @@ def test_a_build_that_fails_or_lies_is_an_error_of_ours(script: str, kind, world
     assert world.tags() == {}
 
 
+def test_the_service_may_take_what_the_gate_allows_the_model_and_a_request_more(world: World) -> None:
+    says = "import sys; open('.mainline/checked', 'w').write(' '.join(sys.argv[3:])); print('{}')"
+    assert promote(options(), tools(check=(sys.executable, "-c", says))) == 0
+    assert (world.root / ".mainline/checked").read_text() == "--latency-ms 1004"
+
+
 def test_a_service_that_fails_its_check_is_no_version(world: World) -> None:
     with pytest.raises(MainlineError, match="the check of the running service failed"):
         promote(options(), tools(check=(sys.executable, "-c", "import sys; sys.exit(17)")))
@@ -445,8 +451,10 @@ def test_a_registry_gets_an_image_of_the_bento_and_the_record_its_digest(world: 
     monkeypatch.setenv("MAINLINE_IMAGE_REGISTRY", "registry.example.org/team")
     mine = tools(image=(sys.executable, "-c", PUSHES))
     assert promote(options(), mine) == 0
-    assert (world.root / ".mainline/image").read_text() == "registry.example.org/team/flight-delay:v1.0.0"
-    assert releases.parse(world.book().versions()[ONE].message).image == IMAGE
+    record = releases.parse(world.book().versions()[ONE].message)
+    tag = f"v1.0.0-{record.artifacts['bento'].sha256[:12]}"  # no other try takes it away
+    assert (world.root / ".mainline/image").read_text() == f"registry.example.org/team/flight-delay:{tag}"
+    assert record.image == IMAGE
     assert promote(options(image=IMAGE), mine) == 0, "it has this one"
 
 

@@ -19,10 +19,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mainline import cli
+from mainline import cli, trailers
 from mainline.errors import Answer, ConfigError, GitError, Interrupted, StorageError, SupersededError
+from mainline.gathered import LAST_RUN
 from mainline.git import Git
-from mainline.locks import judge, stage_seconds
+from mainline.locks import judge
 from mainline.review import LockState, Run
 from mainline.storage import Dvc
 from tests import clones
@@ -115,12 +116,17 @@ def assert_arrived(place: Place, before: str) -> None:
 def test_data_then_lock_then_nothing_more(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     before = place.tip()
     (place.root / "notes.txt").write_text("untracked files are nobody's business")
+    last = {"tracking_uri": "https://me:secret@mlflow.example", "experiment_id": "3", "run_id": "0" * 32}
+    LAST_RUN.parent.mkdir(parents=True, exist_ok=True)
+    LAST_RUN.write_text(json.dumps(last))
     assert cli.main(["push"]) == 0
     (place.root / "notes.txt").unlink()
     assert_arrived(place, before)
     message = git(place.origin, "log", "-1", "--format=%B", "topic")
     assert message.splitlines()[0] == "dvc.lock: ran two, three"
-    assert stage_seconds(message) == {"two": 26.1, "three": 8.0}
+    assert trailers.read(message).seconds == {"two": 26.1, "three": 8.0}
+    assert trailers.read(message).mlflow == ("3", "0" * 32), "the team's server has it"
+    assert "secret" not in message
     bot = "mainline-bot <mainline-bot@users.noreply.github.com>"
     assert git(place.origin, "log", "-1", "--format=%an <%ae>%n%cn <%ce>", "topic").split("\n") == [bot, bot]
     assert LockState.read(place.root / LockState.location).state == "current"

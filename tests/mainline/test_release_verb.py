@@ -23,7 +23,7 @@ from mainline.errors import (
     SupersededError,
 )
 from mainline.git import Git
-from mainline.promotion import Assignment, Tag, Turn, standing
+from mainline.promotion import Assignment, Tag, Turn, rollbacks, standing
 from mainline.tags import Version
 from mainline.verbs import tagging
 from mainline.verbs.promote import promote
@@ -103,6 +103,18 @@ def test_a_second_rollback_goes_further_back_never_forward() -> None:
     assert standing(turns(a, b, a, c)) == [a, c]
     assert standing(turns(a, None, a)) == [a]
     assert standing([]) == []
+
+
+def test_a_rollback_goes_to_what_stood_below_and_a_release_again_is_none() -> None:
+    a, b, c = Version(1, 0, 0), Version(1, 1, 0), Version(1, 2, 0)
+
+    def went(*versions: Version | None) -> dict[int, Version]:
+        return {one.number: left for one, left in rollbacks(turns(*versions)).items()}
+
+    assert went(a, b, c, b, a) == {4: c, 5: b}
+    assert went(a, b, a, b) == {3: b}, "forward again is a release"
+    assert went(a, a, b, b) == went(None, a, None) == went() == {}
+    assert went(a, b, None, a) == {4: b}
 
 
 @pytest.mark.parametrize(
@@ -355,6 +367,24 @@ def test_status_agrees_with_gto(world: World, monkeypatch, capsys) -> None:
     )
     assert cli.main(["status"]) == 0
     assert "production" in capsys.readouterr().out
+
+
+def test_status_says_what_was_a_rollback_and_from_where(world: World, capsys) -> None:
+    for verb, version, reason in (
+        (release, "v1.0.0", ""), (release, "v1.1.0", "sprint 12"), (rollback, None, "too slow"),
+        (release, "v1.1.0", ""), (rollback, None, ""),
+    ):  # fmt: skip
+        verb(asked(version, reason=reason), QUIET)
+    capsys.readouterr()
+    assert cli.main(["status", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    why = {one["number"]: one["why"] for one in told["history"] if one["stage"] == "production"}
+    assert why == {
+        1: "flight-delay v1.0.0 to production", 2: "sprint 12", 3: "rollback from v1.1.0: too slow",
+        4: "flight-delay v1.1.0 to production", 5: "rollback from v1.1.0",
+    }  # fmt: skip
+    assert cli.main(["status"]) == 0
+    assert "T: rollback from v1.1.0" in capsys.readouterr().out.replace("mainline-bot", "T")
 
 
 def test_status_of_hostile_tags_prints_and_ends(world: World, monkeypatch, capsys) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from mainline import cli
+from mainline.errors import StorageError
 from mainline.profile import Profile
 from mainline.records import Metrics, Training
 from mainline.review import Champion, Gate, LockState, Run
@@ -187,3 +190,32 @@ def test_outside_of_a_repository_it_says_so(
     (tmp_path / "dvc.yaml").touch()
     assert cli.main(["report"]) == 21
     assert "is this a Git repository?" in capsys.readouterr().err
+
+
+def test_what_ci_did_for_this_lock_is_told_where_nothing_ran(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The report is made on another machine than the model; the lock's commit tells."""
+    Run.location.unlink()
+    lines = f"Stage-Seconds: train=26.1\nStages-Cached: ingest\nMLflow-Run: 1/{'a' * 32}"
+    assert "stages ran" not in shown(capsys), "the lock is main's"
+    (root / "dvc.lock").write_text("schema: '2.0'\nstages: {train: {cmd: x}}\n")
+    commit(root, f"dvc.lock: ran train\n\n{lines}")
+    text = shown(capsys, "--mlflow-url", "https://mlflow.example/")
+    assert "1 of 2 stages ran, in 26.1 s; 1 were reused, which saved 1.5 s" in text
+    assert f"https://mlflow.example/#/experiments/1/runs/{'a' * 32}" in text
+    Run(ran=[], cached=[], unchanged=["ingest", "train"], seconds={}).write(Run.location)
+    assert "1 of 2 stages ran" in shown(capsys), "as after the job that validates"
+    (root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    assert "stages ran" not in shown(capsys), "that commit is about another lock"
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_report(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = shown(capsys)
+    command = f"ulimit -f 1; exec {sys.executable} -m mainline.cli report"  # files of at most 1 KiB
+    done = subprocess.run(["bash", "-c", command], cwd=root, capture_output=True, text=True)
+    assert done.returncode == StorageError.exit_code, done.stderr
+    assert "no room to write" in done.stderr and "Traceback" not in done.stderr
+    assert Path("reports/report.md").read_text() == old

@@ -424,7 +424,8 @@ def test_two_bots_at_once_make_one_pull_request(world: World) -> None:
             with clone.opened(Git(world.root)) as mine:
                 desk = Desk(world.repository, f"{ROBOT}-token", world.server.url, timeout=5, pause=0.01)
                 options = cli.parser().parse_args(["retrain"])
-                keeper = retrain._keeper(mine, desk, retrain._wish(options), Git(world.root), options)
+                wish = retrain._wish(options)
+                keeper = retrain._keeper(mine, desk, retrain._policy(mine, wish), wish, Git(world.root))
                 keeper.say = wait
                 keeper.keep()
             ended.append(None)
@@ -472,6 +473,41 @@ def test_a_dry_run_writes_nothing_anywhere(world: World) -> None:
     assert any("make the branch" in step for step in told["steps"])
     assert world.server.proxy.writes() == [] and world.http.pushes == 0
     assert (untouched(world), git(world.origin, "show-ref")) == (before, refs)
+
+
+@pytest.mark.parametrize("absent", ["GITHUB_TOKEN", "GITHUB_REPOSITORY"])
+def test_a_dry_run_without_the_forge_says_what_git_knows(
+    world: World, monkeypatch: pytest.MonkeyPatch, absent: str
+) -> None:
+    full = world.run("--dry-run")
+    monkeypatch.delenv(absent)
+    world.server.proxy.seen.clear()
+    told = world.run("--dry-run")
+    assert told["unasked"] and not full["unasked"] and world.server.proxy.seen == []
+    same = ("outcome", "reason", "branch", "from", "as_of", "steps")
+    assert [told[name] for name in same] == [full[name] for name in same]
+    assert (told["from"], told["as_of"]) == ("2013-10", "2013-11")
+    with pytest.raises(ForgeError):
+        world.run()
+    assert world.tip() is None
+
+
+def test_a_dry_run_without_the_forge_says_so_in_words(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GITHUB_TOKEN")
+    assert cli.main(["retrain", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert f"would make the branch {BRANCH}" in shown and "data.as_of: 2013-10 → 2013-11" in shown
+    assert "The forge was not asked: there is no token for the forge." in shown
+
+
+def test_a_default_branch_that_nobody_made_is_main(world: World) -> None:
+    """`git init --bare` names master, and the first push makes main."""
+    git(world.origin, "symbolic-ref", "HEAD", "refs/heads/master")
+    assert world.run()["outcome"] == "opened"
+    assert world.pulls()[0]["base"]["ref"] == "main"
+    world.settled()
 
 
 def test_an_origin_without_a_default_branch_is_refused(world: World) -> None:

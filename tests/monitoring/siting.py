@@ -211,6 +211,16 @@ def state(**changed: Any) -> State:
     return State(**(values | changed))
 
 
+def rolled_back(**changed: Any) -> State:
+    """Production is back at the version before."""
+    before = state()
+    back = change(
+        "production", 7, RELEASES[-2], "2013-10-30", f"rollback from {RELEASES[-1]}: answers came late"
+    ).model_copy(update={"left": RELEASES[-1]})
+    values = {"now": {**before.now, "production": back}, "history": [back, *before.history]}
+    return state(**(values | changed))
+
+
 def bare(**changed: Any) -> State:
     """A repository in which nothing has happened yet."""
     nothing: dict[str, Any] = {

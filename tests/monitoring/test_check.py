@@ -27,13 +27,15 @@ from usecase.schema import FEATURES
 
 FIRST = date(2013, 11, 4)
 VERSION = "v0.0.1"
+CLASSES = FEATURES.classes or (0, 1)
+SCORE = [1 / len(CLASSES)] * len(CLASSES) if FEATURES.task == "multiclass" else 0.2
 
 
 def line(day: date, key: str, at: date | None = None) -> bytes:
     """A prediction for `day`, answered on it unless at another day."""
     content = {
         "at": f"{at or day}T12:00:00+00:00", "model": policy.release().model, "version": VERSION,
-        "key": key, "time": f"{day}T10:00:00", "score": 0.2, "decision": False,
+        "key": key, "time": f"{day}T10:00:00", "score": SCORE, "decision": False,
         "features": {one.name: None for one in FEATURES.features},
     }  # fmt: skip
     return json.dumps(content).encode() + b"\n"
@@ -206,7 +208,10 @@ def test_a_corrected_label_counts_and_a_doubtful_one_is_told(
     place = log(tmp_path / "log", days(10))
     (tmp_path / "labels").mkdir()
     key, other = f"{FIRST} 0", f"{FIRST} 1"
-    for name, target, known in (("1", 0, datetime(2013, 11, 5)), ("2", 1, datetime(2013, 11, 8))):
+    for name, target, known in (
+        ("1", CLASSES[0], datetime(2013, 11, 5)),
+        ("2", CLASSES[1], datetime(2013, 11, 8)),
+    ):
         pl.DataFrame(
             {"key": [key, other], "target": [target, target], "known_at": [known, datetime(2013, 11, 6)]}
         ).write_parquet(tmp_path / "labels" / f"{name}.parquet")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import polars as pl
 import pytest
 
 from mainline.errors import ConfigError
+from mainline.schema import Column
 from monitoring import faults
 from tests.monitoring import toys
 from tests.serving.toys import table
@@ -62,5 +64,8 @@ def test_zero_rows() -> None:
 
 
 def test_an_airport_that_nobody_knows() -> None:
-    fault = faults.parse("airport")
-    assert (fault.kind, fault.column, fault.value) == ("category", "origin", "XXX")
+    closed = replace(
+        TABLE, features=(*TABLE.features, Column("place", "string", "one of two", values=("a", "b")))
+    )
+    fault = faults.parse("airport", None, closed)
+    assert (fault.kind, fault.column, fault.value) == ("category", "place", "XXX")

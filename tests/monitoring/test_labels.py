@@ -24,6 +24,12 @@ def write(path: Path, **columns: Any) -> str:
     return str(path.parent)
 
 
+def read(place: str | Path, known_by: datetime | None = None) -> tuple[pl.DataFrame, int]:
+    """The labels, and how many keys have none because theirs differ."""
+    told = list(labels.batches(str(place), TABLE, known_by))
+    return labels.distinct(pl.concat([labels.none(TABLE), *told]), TABLE)
+
+
 def test_a_table_of_labels(tmp_path: Path) -> None:
     place = write(
         tmp_path / "a.parquet",
@@ -32,14 +38,14 @@ def test_a_table_of_labels(tmp_path: Path) -> None:
         excluded=[None, None, "cancelled", None],
         known_at=[datetime(2013, 11, 1)] * 4,
     )
-    found = labels.read(place, TABLE).frame
+    found = read(place)[0]
     assert found["key"].to_list() == ["a", "b", "c"]  # d has neither: it is pending
     assert found[KNOWN].to_list() == [datetime(2013, 11, 1)] * 3
 
 
 def test_names_of_the_use_case_are_known_too_and_the_rest_is_optional(tmp_path: Path) -> None:
     place = write(tmp_path / "a.parquet", key=["a"], target=[1.0], other=[3])
-    found = labels.read(place, TABLE).frame
+    found = read(place)[0]
     assert found.row(0) == ("a", 1, None, None)
 
 
@@ -50,15 +56,15 @@ def test_the_same_label_again_is_one_and_the_first_known_counts(tmp_path: Path) 
         target=[1, 1],
         known_at=[datetime(2013, 11, 3), datetime(2013, 11, 2)],
     )
-    found = labels.read(str(tmp_path), TABLE).frame
+    found = read(tmp_path)[0]
     assert found[KNOWN].to_list() == [datetime(2013, 11, 2)]
 
 
 def test_labels_that_contradict_each_other_are_left_out_and_counted(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", key=["a", "=b\n@x"], target=[1, 1])
     write(tmp_path / "b.parquet", key=["=b\n@x"], target=[0])
-    found = labels.read(str(tmp_path), TABLE)
-    assert (found.frame["key"].to_list(), found.contradicting) == (["a"], 1)
+    found, contradicting = read(tmp_path)
+    assert (found["key"].to_list(), contradicting) == (["a"], 1)
 
 
 SECOND, FIFTH, EIGHTH = (datetime(2013, 11, day) for day in (2, 5, 8))
@@ -87,9 +93,9 @@ def test_of_labels_that_differ_the_one_known_last_counts(
     for number, (target, known) in enumerate(told):
         known_at = pl.Series([known], dtype=pl.Datetime("us"))
         write(tmp_path / f"{number}.parquet", key=["a"], target=[target], known_at=known_at)
-    found = labels.read(str(tmp_path), TABLE, known_by)
-    assert found.frame.select("target", KNOWN).rows() == ([expected] if expected else [])
-    assert found.contradicting == (expected is None)
+    found, contradicting = read(tmp_path, known_by)
+    assert found.select("target", KNOWN).rows() == ([expected] if expected else [])
+    assert contradicting == (expected is None)
 
 
 @pytest.mark.parametrize(
@@ -104,22 +110,22 @@ def test_of_labels_that_differ_the_one_known_last_counts(
 )
 def test_other_tables_are_refused(columns: dict[str, Any], what: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=what):
-        labels.read(write(tmp_path / "a.parquet", **columns), TABLE)
+        read(write(tmp_path / "a.parquet", **columns))
 
 
 def test_no_labels_truncated_ones_and_none_at_all(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
-        labels.read(str(tmp_path / "none"), TABLE)
-    none = labels.read(str(tmp_path), TABLE)
-    assert none.frame.is_empty() and none.frame.schema == toys.labelled(toys.rows("binary", 1)).schema
+        read(tmp_path / "none")
+    none, _ = read(tmp_path)
+    assert none.is_empty() and none.schema == toys.labelled(toys.rows("binary", 1)).schema
     (tmp_path / "a.jsonl").write_bytes(b"{}\n")
     with pytest.raises(DataError, match="no Parquet"):
-        labels.read(str(tmp_path), TABLE)
+        read(tmp_path)
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match="cannot be read"):
-        labels.read(str(tmp_path), TABLE)
+        read(tmp_path)
 
 
 def test_a_source_without_the_months_has_no_labels_yet() -> None:
     found = labels.from_source(params.load(), date(2031, 11, 1), date(2031, 11, 30), 1, lookback=0)
-    assert found.frame.is_empty() and found.anew is None
+    assert found.labels.is_empty() and found.anew is None

@@ -12,7 +12,8 @@ import pytest
 
 from mainline.errors import DataError
 from mainline.schema import Task
-from monitoring import logs, staging
+from monitoring import blocks, joining, lines, staging, windows
+from monitoring.joining import Joined
 from monitoring.logs import Reader
 from monitoring.reading import Found
 from monitoring.reference import AT, SCORE, VERSION
@@ -63,7 +64,7 @@ CASES = {
     "no time": [changed(time="yesterday"), changed(time="2013-13-01T00:00:00"), changed(time="")],
     "from the future": [changed(time="2199-01-01T00:00:00")],
     "not a score": [changed(score=1.5), changed(score=-0.1)],
-    "too long": [changed(key="k" * logs.LONGEST), b"x" * (logs.LONGEST * 20) + b"\n"],
+    "too long": [changed(key="k" * blocks.LONGEST), b"x" * (blocks.LONGEST * 20) + b"\n"],
 }  # fmt: skip
 
 
@@ -259,15 +260,16 @@ def test_parquet_of_another_schema_is_counted(tmp_path: Path) -> None:
 def test_a_log_in_pieces_gives_the_record_of_the_log_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "BATCH_ROWS", 70)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 20_000)
     monkeypatch.setattr(staging, "HELD_ROWS", 150)
     frame = toys.rows("binary").sample(fraction=1, shuffle=True, seed=1)
     labels = toys.labelled(frame)
     reader, stage = Reader(TABLE, "toy"), Stage(tmp_path / "stage")
     stage.fill(reader.batches(str(toys.log(frame, tmp_path / "log.jsonl"))), "time", print)
     reference = toys.reference()
-    found = staging.observe(stage, labels, reference, toys.FIRST, toys.UNTIL)
-    from monitoring import windows
+    told = list(labels.iter_slices(100))
+    joined = Joined.of(told, stage, TABLE, toys.FIRST, toys.UNTIL)
+    found = joining.observe(stage, joined, reference, toys.FIRST, toys.UNTIL)
 
     record = windows.record(found, reference, toys.POLICY, toys.UNTIL, log=Found(lines=reader.found.lines))
     assert len(list((tmp_path / "stage/outcomes").iterdir())) > 5

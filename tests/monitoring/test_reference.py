@@ -23,6 +23,9 @@ from tests.monitoring import toys
 from tests.serving.toys import table
 from usecase.schema import FEATURES
 
+# What any task answers.
+SCORE = [1 / len(FEATURES.classes)] * len(FEATURES.classes) if FEATURES.task == "multiclass" else 0.5
+
 
 def written(folder: Path, declared: FeatureTable, commit: str = "0" * 40) -> Path:
     """As `mainline monitor` leaves it."""
@@ -81,7 +84,7 @@ def test_a_feature_that_was_merged_and_not_released_yet(tmp_path: Path) -> None:
     lines = [
         json.dumps(
             {
-                "at": f"2013-11-{day:02}T12:00:00+00:00", "model": "toy", "version": "v1.0.0", "score": 0.5,
+                "at": f"2013-11-{day:02}T12:00:00+00:00", "model": "toy", "version": "v1.0.0", "score": SCORE,
                 "key": f"{day}", "time": f"2013-11-{day:02}T10:00:00", "features": features,
             }
         )

@@ -157,6 +157,14 @@ def test_the_written_state_gives_the_same_page(tmp_path: Path, capsys: pytest.Ca
 # --- what it says
 
 
+def test_the_page_says_that_production_was_rolled_back() -> None:
+    state = siting.rolled_back()
+    told = "v2.0.1 is in production since 2013-10-30, after a rollback from v2.1.0; the newest watch looked"
+    assert headline(state).sentence.startswith(told)
+    why = "rollback from v2.1.0: answers came late"
+    assert page.render(state).count(why) == 2, "in the card and in the history"
+
+
 def test_the_headline_says_what_runs_since_when_and_what_to_do() -> None:
     found = headline(siting.state())
     assert (found.word, found.colour) == ("Retrain", "bad")

@@ -1,6 +1,7 @@
 """Batch scoring with a small model: in this process, or as one of its own that kills itself at a given point.
 
-`python -m tests.serving.batching MODEL INPUT OUTPUT [POINT]`; POINT is MODULE:CLASS.METHOD:N:before|after.
+`python -m tests.serving.batching MODEL INPUT OUTPUT [POINT]`, or `--armed POINT` and what `serving.batch`
+takes; POINT is MODULE:[CLASS.]NAME:N:before|after.
 """
 
 from __future__ import annotations
@@ -20,12 +21,8 @@ import polars as pl
 
 from mainline.errors import MainlineError
 from mainline.schema import FeatureTable
-from serving.batch import places, running, tables
-from serving.batch.duck import DuckTables
-from serving.batch.files import Files
-from serving.batch.folder import Folder
-from serving.batch.places import Database
-from serving.batch.postgres import PostgresTables
+from serving.batch import __main__ as whole
+from serving.batch import opening, places, running
 from serving.batch.running import Summary, Wish
 from serving.batch.scoring import Scorer
 from tests.imports import ROOT
@@ -64,26 +61,15 @@ def score(
     columns = table or toys.table("binary")
     scorer, bounds = Scorer(model, columns, threads=2), wish.pop("bounds", (None, None))
     place, target = places.parse(given), places.parse(out)
-    with tempfile.TemporaryDirectory() as spool:
-        source: running.Source
-        if isinstance(place, str):
-            source = Files(place, columns, Path(spool), keep=keep)
-        else:
-            kind = tables.PostgresTable if place.kind == "postgresql" else tables.DuckTable
-            more: dict[str, Any] = {"by": "day", "keep": keep, "bounds": bounds}
-            if isinstance(target, Database) and target.kind == place.kind == "duckdb":
-                more["shared"] = target.address == place.address
-            source = kind(place, columns, Path(spool), **more)
+    choice = opening.Choice("day", *bounds, keep)
+    with tempfile.TemporaryDirectory() as name:
+        spool, dry = Path(name), wish.get("dry_run", False)
+        shared = opening.shared(place, target, dry_run=dry)
+        source = opening.source(place, columns, spool, choice, shared=shared)
         try:
             label = wish.pop("source", source.label)
-            wanted = Wish(label, everything=bounds == (None, None), **wish)
-            release, dry = scorer.bundle.release, wanted.dry_run
-            sink: running.Sink
-            if isinstance(target, Database):
-                sinks = {"duckdb": DuckTables, "postgresql": PostgresTables}
-                sink = sinks[target.kind](target, columns, label, release, dry_run=dry)
-            else:
-                sink = Folder(Path(target), label, release, dry_run=dry)
+            wanted = Wish(label, everything=choice.everything, **wish)
+            sink = opening.sink(target, columns, label, scorer.bundle.release, spool, dry_run=dry)
             return running.run(source, sink, scorer, wanted)
         finally:
             source.close()
@@ -102,16 +88,17 @@ def process(model: Path, given: str, out: str, point: str = "") -> subprocess.Co
 def _armed(point: str) -> None:
     """SIGKILL, to ourselves: no handler, no `finally`, no buffer is written."""
     module, path, number, when = point.rsplit(":", 3)
-    owner, _, name = path.partition(".")
-    kind, left = getattr(importlib.import_module(module), owner), int(number)
+    owner, _, name = path.rpartition(".")
+    inside = importlib.import_module(module)
+    kind, left = getattr(inside, owner) if owner else inside, int(number)
     method = getattr(kind, name)
 
-    def instead(self: Any, *arguments: Any, **named: Any) -> Any:
+    def instead(*arguments: Any, **named: Any) -> Any:
         nonlocal left
         left -= 1
         if left == 0 and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        answer = method(self, *arguments, **named)
+        answer = method(*arguments, **named)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
@@ -120,6 +107,9 @@ def _armed(point: str) -> None:
 
 
 def main() -> int:
+    if sys.argv[1] == "--armed":
+        _armed(sys.argv[2])
+        return whole.main(sys.argv[3:])
     model, given, out, point = sys.argv[1:]
     if point:
         _armed(point)

@@ -1,4 +1,4 @@
-"""The service beside bare FastAPI and `mlflow models serve`: one ONNX model, one run, on loopback.
+"""The service beside bare FastAPI, `mlflow models serve` and a torch Bento: one model, one run, on loopback.
 
 Needs wrk. `--quick`: 2 s a measurement and 10,000 requests for the memory, instead of 5 s and 100,000.
 """
@@ -15,10 +15,15 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import psutil
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from serving import build, schemas
@@ -31,6 +36,7 @@ SECONDS = 2 if QUICK else 5
 REQUESTS = 10_000 if QUICK else 100_000
 ROW = schemas.example(FEATURES)
 LOADS = ((1, 1), (1, 16), (1, 64), (1000, 1))  # rows a request, connections
+PACKAGES = ("bentoml", "numpy", "onnxruntime", "prometheus-client", "uvicorn")
 
 FASTAPI = """
 import sys
@@ -80,6 +86,23 @@ if __name__ == "__main__":
                              pip_requirements=["onnxruntime"], signature=ModelSignature(inputs))
 """
 
+# As one would write it first: BentoML as it comes, the network and its weights instead of the exported graph.
+TORCH = """
+from pathlib import Path
+import bentoml, polars, torch
+from pipeline.training import predictor
+
+@bentoml.service(workers=1)
+class Late:
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        self.model = predictor.load(Path("{model}"))
+
+    @bentoml.api
+    def predict(self, rows: list[dict]) -> list[float]:
+        return predictor.predict(self.model, polars.DataFrame(rows, infer_schema_length=None)).tolist()
+"""
+
 
 @dataclass
 class Server:
@@ -108,14 +131,38 @@ def main() -> int:
             ("ours", _ours(bento, folder)),
             ("FastAPI", _fastapi(folder)),
             ("MLflow", _mlflow(folder)),
+            ("torch", _torch(folder)),
         ):
             with start as server:
                 found[label] = {load: _wrk(server, *load, folder) for load in LOADS}
                 if label == "ours":
                     _memory(server, folder)
+                if label == "torch":
+                    print(f"with torch: resident {_resident(server.pid):,.0f} MB after the loads")
     _show(found)
     print(f"bento: {bento['bytes']:,} bytes; load after: {os.getloadavg()[0]:.1f}")
+    for label, names in (("ours", PACKAGES), ("with torch", (*PACKAGES, "torch", "polars"))):
+        print(f"packages, {label}: {_installed(names):,.0f} MB")
     return 0
+
+
+def _installed(names: Iterable[str]) -> float:
+    """Megabytes of the packages and of all that they need, as they are installed here."""
+    left, seen, size = [canonicalize_name(name) for name in names], set[str](), 0
+    while left:
+        name = left.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # of another platform
+            continue
+        size += sum(file.locate().stat().st_size for file in found.files or () if file.locate().is_file())
+        needed = [Requirement(text) for text in found.requires or ()]
+        wanted = (one for one in needed if not one.marker or one.marker.evaluate({"extra": ""}))
+        left += [canonicalize_name(one.name) for one in wanted]
+    return size / 1e6
 
 
 def _rows(count: int) -> dict[str, Any]:
@@ -150,6 +197,15 @@ def _mlflow(folder: Path) -> Iterator[Server]:
     command = [str(Path(sys.executable).parent / "mlflow"), "models", "serve", "--env-manager", "local"]
     with _started([*command, "-m", str(model), "-p", "3212", "-w", "1"], 3212, "/ping") as process:
         yield Server("http://127.0.0.1:3212/invocations", process.pid, _records)
+
+
+@contextlib.contextmanager
+def _torch(folder: Path) -> Iterator[Server]:
+    (folder / "late.py").write_text(TORCH.replace("{model}", str(ROOT / "models/model.safetensors")))
+    command = [sys.executable, "-m", "bentoml", "serve", "late:Late", "--working-dir", str(folder)]
+    command += ["--host", "127.0.0.1", "--port", "3213"]
+    with _started(command, 3213, "/readyz") as process:
+        yield Server("http://127.0.0.1:3213/predict", process.pid, _rows)
 
 
 @contextlib.contextmanager
@@ -207,8 +263,9 @@ def _wrk(server: Server, rows: int, connections: int, folder: Path, *, seconds: 
 
 
 def _resident(pid: int) -> float:
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.split("VmRSS:")[1].split()[0]) / 1000  # MB
+    """Megabytes of a server and of its workers."""
+    server = psutil.Process(pid)
+    return sum(one.memory_info().rss for one in (server, *server.children(recursive=True))) / 1e6
 
 
 def _memory(server: Server, folder: Path) -> None:
@@ -225,14 +282,14 @@ def _memory(server: Server, folder: Path) -> None:
 
 
 def _show(found: dict[str, dict[tuple[int, int], Speed]]) -> None:
-    print("\n| rows, connections | ours: a second, p99 ms | FastAPI | MLflow | of FastAPI | of MLflow |")
-    print("|---|---:|---:|---:|---:|---:|")
+    others = list(found)[1:]
+    heads = [*others, *(f"of {label}" for label in others)]
+    print(f"\n| rows, connections | ours: a second, p99 ms | {' | '.join(heads)} |")
+    print(f"|---|---:|{'---:|' * len(heads)}")
     for load in LOADS:
-        ours, bare, mlflow = (found[label][load] for label in ("ours", "FastAPI", "MLflow"))
-        told = [
-            f"{s.requests:,.0f}, {s.p99:.1f}{' (failures)' if s.failed else ''}" for s in (ours, bare, mlflow)
-        ]
-        ratios = [f"{ours.requests / other.requests:.2f}" for other in (bare, mlflow)]
+        speeds = [found[label][load] for label in found]
+        told = [f"{s.requests:,.0f}, {s.p99:.1f}{' (failures)' if s.failed else ''}" for s in speeds]
+        ratios = [f"{speeds[0].requests / other.requests:.2f}" for other in speeds[1:]]
         print(f"| {load[0]:,}, {load[1]} | {' | '.join([*told, *ratios])} |")
 
 

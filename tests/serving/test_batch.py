@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -119,7 +120,7 @@ def test_what_changed_is_scored_again_and_nothing_else(model: Path, given: Path,
     assert list(score(model, str(given), str(out)).states.values()) == ["new", "finished", "finished"]
     assert set(score(model, str(given), str(out), force=True).states.values()) == {"forced"}
     planned = score(model, str(given), str(out), force=True, dry_run=True)
-    assert planned.rows == 610
+    assert planned.rows == 610 and planned.told()["rows_per_second"] is None
 
 
 def test_another_threshold_is_another_model(model: Path, given: Path, tmp_path: Path) -> None:
@@ -151,8 +152,8 @@ def test_two_sources_do_not_overwrite_each_other(model: Path, given: Path, tmp_p
 
 POINTS = [
     "serving.batch.scoring:Scorer.score:2:before",
-    "serving.batch.folder:Folder._stream:2:before",
-    "serving.batch.folder:Folder._stream:2:after",  # the file is there, its note is not
+    "serving.batch.folder:stream:2:before",
+    "serving.batch.folder:stream:2:after",  # the file is there, its note is not
     "serving.batch.folder:Folder._note:2:after",
     "serving.batch.folder:Folder._note:3:before",
     "polars:DataFrame.write_parquet:2:after",  # in memory, not on the disk
@@ -196,7 +197,7 @@ def test_many_rows_go_through_parts(model: Path, tmp_path: Path, monkeypatch: py
     rows(500).write_parquet(tmp_path / "a.parquet", row_group_size=100)
     score(model, str(tmp_path / "a.parquet"), str(tmp_path / "one"))
     monkeypatch.setattr("serving.batch.files.CHUNK", 64)
-    monkeypatch.setattr("serving.batch.folder.MOST", 128)
+    monkeypatch.setattr("serving.batch.writing.MOST", 128)
     score(model, str(tmp_path / "a.parquet"), str(tmp_path / "two"))
     one, two = scored(tmp_path / "one"), scored(tmp_path / "two")
     assert one.drop("score").equals(two.drop("score"))
@@ -239,6 +240,10 @@ def broken(tmp_path: Path, kind: str) -> str:
         return str(tmp_path / HOSTILE)
     elif kind == "text":
         path.write_text("no Parquet")
+    elif kind == "damaged":
+        rows(5000).write_parquet(path)
+        content = path.read_bytes()
+        path.write_bytes(content[:100] + bytes(byte ^ 0x5A for byte in content[100:3000]) + content[3000:])
     else:
         CHANGES.get(kind, lambda frame: frame)(rows(10)).write_parquet(path)
     if kind == "truncated":
@@ -251,6 +256,7 @@ def broken(tmp_path: Path, kind: str) -> str:
     [
         ("text", SourceError, "cannot be read as Parquet"),
         ("truncated", SourceError, "cannot be read as Parquet"),
+        ("damaged", SourceError, "cannot be read as Parquet"),
         ("no rows", DataError, "has no rows"),
         ("nothing", DataError, "holds no Parquet file"),
         ("absent", ConfigError, "neither a file nor a folder"),
@@ -309,6 +315,52 @@ def test_a_full_disk_is_told_and_the_next_run_goes_on(
     assert score(model, str(given), str(tmp_path / "out")).rows == 900
 
 
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # what is longer the system refuses, as a full disk
+from serving.batch import writing
+writing.MOST = int(sys.argv.pop())
+from tests.serving import batching
+sys.exit(batching.main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [10, 100_000])  # in parts, and in memory
+def test_a_disk_that_takes_no_more_is_told(most: int, model: Path, tmp_path: Path) -> None:
+    rows(3000).write_parquet(tmp_path / "a.parquet")
+    out = tmp_path / "out"
+    line = [sys.executable, "-c", FULL, str(model), str(tmp_path / "a.parquet"), str(out), "", str(most)]
+    done = subprocess.run(line, cwd=batching.ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == StorageError.exit_code, done.stderr
+    assert "cannot be written" in done.stderr and "same command goes on" in done.stderr
+    assert not list(out.rglob("*.parquet")) and not list(out.rglob("*.part"))
+    assert score(model, str(tmp_path / "a.parquet"), str(out)).rows == 3000
+
+
+def test_a_spool_that_takes_no_more_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".mainline").write_text("no folder")
+    assert command.main(["--working-tree", "--month=2013-11", "--output=out"]) == StorageError.exit_code
+    assert ".mainline/score cannot be written" in capsys.readouterr().err
+
+
+def test_names_that_are_patterns(model: Path, tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+    names = ["a*[1]?.parquet", "a1.parquet", "it's $1 {x}.parquet"]
+    for number, name in enumerate(names):
+        rows(10, first=100 * number).write_parquet(tmp_path / "one")
+        (tmp_path / "one").rename(root / name)
+    assert score(model, str(root), str(tmp_path / "out")).rows == 30
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.parquet")) == names
+    (root / "a1.parquet").rename(root / os.fsdecode(b"\xff.parquet"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        score(model, str(root), str(tmp_path / "out"))
+
+
 def test_the_same_rows_have_the_same_digest_whatever_lies_below_their_nulls() -> None:
     table = toys.table("binary")
     frame = columns.typed("rows", rows(200), table)
@@ -363,37 +415,34 @@ def test_a_refused_address_shows_no_password(text: str, shown: str) -> None:
     assert shown in told and "hunter2" not in told and "half" not in told
 
 
+@pytest.mark.parametrize(
+    ("text", "folder", "inside"),
+    [
+        ("s3://b/in/out", "s3://b/in/", True),
+        ("s3://b/in", "s3://b/in", True),
+        ("s3://b/in-out", "s3://b/in", False),
+        ("s3://b/in", "b/in", False),
+        ("b/in", "b", False),  # which is not there
+        (".", ".", True),
+        ("./x", ".", True),
+        ("..", ".", False),
+    ],
+)
+def test_output_in_input(text: str, folder: str, inside: bool) -> None:
+    assert places.inside(text, folder) is inside
+
+
+def test_a_query_may_end_with_a_comment() -> None:
+    place = places.parse("duckdb:x.db?query=SELECT 1 -- all;")
+    assert isinstance(place, places.Database) and place.relation.endswith("\n) AS source")
+
+
 def test_an_address_keeps_its_secrets_and_its_servers_options() -> None:
     place = places.parse("postgres://me:secret@db:5/flights?sslmode=require&schema=a.b&table=t%22%3B--")
     assert isinstance(place, places.Database)
     assert place.address == "postgresql://me:secret@db:5/flights?sslmode=require"
     assert place.relation == '"a.b"."t"";--"'
     assert "secret" not in place.label and "me" not in place.label
-
-
-def test_a_prefix_on_s3(model: Path, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import s3fs
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        store = s3fs.S3FileSystem(skip_instance_cache=True)
-        store.mkdir("rows")
-        store.put(f"{given}/", "rows/here/", recursive=True)
-        found = score(model, "s3://rows/here", str(tmp_path / "out"))
-        assert sorted(found.states) == ["a.parquet", "b.parquet", "month=2013-11/c.parquet"]
-        assert scored(tmp_path / "out").height == 900
-        with pytest.raises(DataError, match="no Parquet"):
-            score(model, "s3://rows/elsewhere", str(tmp_path / "out"))
-        with pytest.raises(SourceError, match="cannot be read"):
-            score(model, "s3://nowhere/here", str(tmp_path / "out"))
-    finally:
-        server.stop()
 
 
 def test_hidden_files_are_no_data(given: Path) -> None:
@@ -415,6 +464,9 @@ def test_the_command_scores_with_a_bento(
     assert json.loads(capsys.readouterr().out)["rows"] == 1
     assert scored(tmp_path / "out")["version"].to_list() == ["v0.0.1"]
     assert not list(Path(".mainline/score").iterdir()) and run.UNPACKED not in os.environ
+    assert command.main([*line[:-1], "--force", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "1 rows would be scored; partitions: 1 forced" in told and "/s" not in told
     assert command.main([*line[:1], f"--sha256={'0' * 64}", *line[2:]]) == IntegrityError.exit_code
     assert command.main([*line[:3], "--output=one.parquet"]) == ConfigError.exit_code
 
@@ -433,3 +485,17 @@ def test_a_stop_ends_with_75_and_leaves_nothing_by_half(model: Path, given: Path
         assert command.main(["--working-tree", "--month=2013-11", f"--output={out}"]) == 75
     assert not list(out.rglob("*.part")) and not list(out.rglob("*.parquet"))
     assert score(model, str(given), str(out)).rows == 900
+
+
+def test_a_second_signal_does_not_end_the_rollback() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in before:
+            signal.signal(number, command.stop)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

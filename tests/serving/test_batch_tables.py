@@ -20,6 +20,8 @@ import psycopg
 import pytest
 
 from mainline.errors import ConfigError, DataError, ServiceError, SourceError
+from serving.batch import connections
+from serving.batch.duck_table import DuckTable
 from tests.deploy.test_compose import POSTGRES, postgres
 from tests.imports import ROOT
 from tests.ports import free_port
@@ -185,8 +187,8 @@ def test_other_tasks(base: Base, task: Any, tmp_path: Path) -> None:
 
 
 def test_keys_that_repeat(base: Base, model: Path, tmp_path: Path) -> None:
-    base.fill(rows(100).vstack(rows(5, seed=2)))
-    with pytest.raises(DataError, match="5 keys are there more than once: k000000"):
+    base.fill(rows(100).vstack(rows(7, seed=2)))
+    with pytest.raises(DataError, match=r"7 keys are there more than once: k000000, .* and 2 more"):
         score(model, base.place("rows"), base.place("scores"))
     assert score(model, base.place("rows"), base.place("scores"), keep="first").rows == 100
     assert len(base.scores()) == 100
@@ -301,6 +303,62 @@ def test_a_table_that_is_not_ours_is_left_alone(base: Base, model: Path, parquet
     with pytest.raises(ConfigError, match="other columns"):
         score(model, str(parquet), base.place("scores"))
     assert base.ask("select * from scores") == [("theirs",)]
+
+
+OURS = "time timestamp, score real, decision boolean, model text, version text, partition bigint"
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "words"),
+    [
+        ("scores", f"key bigint, {OURS}, unique (key, version)", "key (bigint|int8)"),
+        ("scores", f"key text, {OURS.replace('real', 'decimal(3,2)')}, unique (key, version)", "score"),
+        ("scores", f"key text, {OURS}", r"UNIQUE \(key, version\) is not there"),
+        ("scores_partitions", "source text", "it has source"),
+    ],
+)
+def test_a_table_with_other_columns_is_refused_before_any_is_scored(
+    table: str, columns: str, words: str, base: Base, model: Path, parquet: Path
+) -> None:
+    """An integer key failed in the middle, a decimal rounded scores, and without UNIQUE rows came twice."""
+    base.ask(f"create table {table} ({columns})")
+    for dry_run in (True, False):
+        with pytest.raises(ConfigError, match="other columns than scores have") as raised:
+            score(model, str(parquet), base.place("scores"), dry_run=dry_run)
+        assert re.search(words, raised.value.why)
+    assert base.ask(f"select count(*) from {table}") == [(0,)]  # noqa: S608
+
+
+@pytest.mark.parametrize("when", ["infinity", "0001-01-01 00:00:00 BC"])
+def test_a_time_that_is_no_date_is_refused(when: str, base: Base, model: Path, tmp_path: Path) -> None:
+    base.fill(rows(20))
+    if base.kind == "duckdb":
+        when = when.replace(" 00:00:00 BC", " (BC) 00:00:00")
+    base.ask(f"update rows set time = '{when}' where key = 'k000003'")  # noqa: S608
+    with pytest.raises(DataError, match=r"1 rows .* before the year 1, after 9998, or infinite"):
+        score(model, base.place("rows"), str(tmp_path / "out"))
+    query = "select * from rows where key <> 'k000003' -- it is infinite"
+    assert score(model, base.place(query=query), str(tmp_path / "out")).rows == 19
+
+
+@pytest.mark.parametrize("base", ["duckdb"], indirect=True)
+def test_duckdb_is_given_a_limit_of_memory(
+    base: Base, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More rows than fit are sorted by way of the disk; a bench has the figures."""
+    base.fill(rows(1))
+    base.ask("insert into rows select 'more' || i, time, c, x, d, y from rows, range(200000) r(i)")
+    seen: list[str] = []
+    spooled = DuckTable._spooled
+
+    def watched(self: DuckTable, sql: str, path: Path) -> None:
+        spooled(self, sql, path)
+        seen.extend(row[0] for row in self._query("select memory_limit from pragma_database_size()"))
+
+    monkeypatch.setattr(connections, "MEMORY", "24MB")
+    monkeypatch.setattr(DuckTable, "_spooled", watched)
+    assert score(model, base.place("rows"), str(tmp_path / "out")).rows == 200_001
+    assert set(seen) == {"22.8 MiB"}
 
 
 def test_a_dry_run_writes_nothing(base: Base, model: Path, parquet: Path, tmp_path: Path) -> None:

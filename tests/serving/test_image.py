@@ -1,7 +1,8 @@
-"""The image: real BentoML, and stand-ins for the container engines, which keep what they were asked."""
+"""The image: real BentoML, and stand-ins for the engines, which keep what they were asked."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from tests.imports import ROOT
 
 NAME = "registry.example.org:5000/team/flight-delay:v0.0.1"
 DIGEST = f"sha256:{'5' * 64}"
-# No container engine runs where these tests run. This answers as docker, podman and buildah document it.
+# This answers as docker, podman and buildah document it.
 ENGINE = f"""#!{sys.executable}
 import json, os, sys
 from pathlib import Path
@@ -34,7 +35,10 @@ with (here / "log").open("a") as out:
     out.write(json.dumps(log) + "\\n")
 if asked[0] == "version":
     print('"28.2.2"')
-elif (here / "refuses").exists() and (here / "refuses").read_text() == asked[0]:
+    sys.exit((here / "down").exists() and (here / "down").read_text() == Path(__file__).name)
+elif asked[0] == "from":
+    print("a-container")
+if (here / "refuses").exists() and (here / "refuses").read_text() == asked[0]:
     sys.exit("denied: requested access to the resource is denied")
 elif asked[0] == "push" and "--digestfile" in asked:
     Path(asked[asked.index("--digestfile") + 1]).write_text("{DIGEST}")
@@ -85,12 +89,19 @@ def test_a_bento_is_built_and_pushed_and_the_registrys_digest_told(
     assert NAME in log["build"]["asked"] and log["build"]["password"] is None
     assert {"src/serving/run.py", "src/models/model.onnx", "src/bundle.json"} <= set(log["build"]["files"])
     assert "FROM " in log["build"]["dockerfile"]
+    digest = hashlib.sha256(bento.read_bytes()).hexdigest()
+    assert f"dev.mainline.bento={digest}" in log["build"]["asked"]
     assert NAME in log["push"]["asked"]
+    steps = [one["asked"][0] for one in asked(engines) if one["asked"][0] != "version"]
+    tried = ["from", "run", "rm"] if engine == "buildah" else ["run"]
+    pushed = ["push", "image"] if engine == "docker" else ["push"]
+    assert steps == ["login", "build", *tried, *pushed, "rmi"], "tried before it is pushed, and not kept"
+    assert log["rmi"]["asked"][1:] == [NAME]
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("serving")
-@pytest.mark.parametrize("step", ["build", "push", "login"])
+@pytest.mark.parametrize("step", ["build", "run", "push", "login"])
 def test_what_the_engine_refuses_is_an_error_of_ours(
     step: str, engines: Path, bento: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,11 +113,37 @@ def test_what_the_engine_refuses_is_an_error_of_ours(
         image.image(bento, NAME)
     assert step == "build" or "denied" in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
+    done = {one["asked"][0] for one in asked(engines)}
+    assert step in ("push", "login") or "push" not in done
+    assert step in ("build", "login") or "rmi" in done
 
 
 def test_without_an_engine_it_is_said(engines: Path) -> None:
     with pytest.raises(ConfigError, match="none of docker, podman, buildah is installed"):
         image.find()
+
+
+def test_an_engine_that_does_not_answer_is_passed_over(engines: Path) -> None:
+    install(engines, "docker")
+    (engines / "down").write_text("docker")
+    with pytest.raises(ConfigError, match="docker does not answer"):
+        image.find()
+    install(engines, "buildah")
+    assert image.find() == "buildah"
+
+
+@pytest.mark.parametrize("half", [image.USER, image.PASSWORD])
+def test_half_a_login_is_refused(half: str, engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(engines, "docker")
+    monkeypatch.setenv(half, "x")
+    with pytest.raises(ConfigError, match="belong together"):
+        image.image(engines / "x.bento", NAME)
+
+
+def test_a_bento_that_is_not_there_is_refused(engines: Path) -> None:
+    install(engines, "docker")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        image.image(engines / "x.bento", NAME)
 
 
 @pytest.mark.parametrize(

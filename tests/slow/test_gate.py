@@ -21,7 +21,7 @@ from mainline.errors import Answer, IntegrityError
 from mainline.exported import LOCK, MODEL, TEST
 from mainline.records import Manifest
 from mainline.review import Gate
-from tests import clones
+from tests import clones, tagging
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gate")]
 
@@ -124,11 +124,14 @@ def test_the_same_model_is_promoted_without_pulling_anything(fresh: Path) -> Non
 
 def test_parameters_that_were_not_trained_are_not_promoted(fresh: Path) -> None:
     content = yaml.safe_load((fresh / "params.yaml").read_text())
+    before = content["train"]["lr"]
     content["train"]["lr"] *= 2
     (fresh / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     clones.commit(fresh, "not trained")
     record = gate(fresh, answer=Answer.BLOCK)
-    assert record.reason == "dvc.lock is stale: train would run: params.yaml: train changed"
+    assert record.reason == (
+        f"dvc.lock is stale: train would run: params.yaml: train.lr is {before * 2}, was {before}"
+    )
 
 
 def test_the_same_model_does_not_pass_a_floor_above_it(fresh: Path) -> None:
@@ -254,13 +257,12 @@ def test_a_tampered_champion_is_an_error_and_leaves_no_verdict(fresh: Path) -> N
 
 def test_a_branch_that_renames_the_model_keeps_its_champion(fresh: Path) -> None:
     name = f"{yaml.safe_load((fresh / 'params.yaml').read_text())['release']['model']}#production#1"
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
-    clones.git(fresh, *identity, "tag", "--annotate", "--message", "release", name)
+    tagging.stage(fresh, name)
     # What is in production is what origin says, and the one of the other tests has nothing there.
     mirror = f"{fresh}.git"
     clones.git(fresh, "clone", "--quiet", "--bare", str(fresh.parent / "trained"), mirror)
     clones.git(fresh, "remote", "set-url", "origin", mirror)
-    clones.git(fresh, "push", "--quiet", "origin", f"refs/tags/{name}")
+    clones.git(fresh, "push", "--quiet", "origin", "--tags")
     replace_model(fresh, noise(0.0001))  # else main's model is all that it is held against
     text = (fresh / "params.yaml").read_text()
     (fresh / "params.yaml").write_text(text.replace("model: flight-delay", "model: other"))

@@ -91,6 +91,6 @@ def test_a_fork_keeps_the_tests_of_everything_else(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "| mean |" in (root / "reports/walkforward.md").read_text()
-    tests = ["pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "tests"]
-    done = subprocess.run([*python, *tests], cwd=root, env=env, capture_output=True, text=True, timeout=900)
+    tests = ["pytest", "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run([*python, *tests], cwd=root, env=env, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stdout[-5000:]

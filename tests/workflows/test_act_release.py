@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+
 import pytest
 
 from mainline import releases
 from tests import clones
+from tests.servers import ROBOT, GitHubServer, github
+from tests.shelves import Shelves
 from tests.workflows.act import DEFAULT, Ran
 from tests.workflows.conftest import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("act")]
 
+
 VERSION, STAGING, PRODUCTION = "wine@v1.0.0", "wine#staging#1", "wine#production#1"
+
+
+@pytest.fixture(scope="module")
+def forge() -> Iterator[GitHubServer]:
+    with github() as server:
+        yield server
 
 
 def tags(world: World) -> dict[str, str]:
@@ -25,9 +37,10 @@ def promoted(world: World) -> Ran:
     return world.run("promote.yml", "push", {"ref": f"refs/heads/{DEFAULT}"}, DEFAULT)
 
 
-def released(world: World, tag: str) -> Ran:
+def released(world: World, tag: str, forge: GitHubServer) -> Ran:
     """release.yml for a push of the tag."""
-    return world.run("release.yml", "push", {"ref": f"refs/tags/{tag}"}, DEFAULT)
+    payload = {"ref": f"refs/tags/{tag}"}
+    return world.run("release.yml", "push", payload, DEFAULT, GITHUB_API_URL=forge.url)
 
 
 def tagged(world: World, *arguments: str) -> None:
@@ -49,7 +62,8 @@ def merge(world: World, branch: str, file: str = "README.md", text: str = "# wor
     return sha
 
 
-def test_a_merge_is_promoted_once_and_a_tag_releases_it(world: World) -> None:
+def test_a_merge_is_promoted_once_and_a_tag_releases_it(world: World, forge: GitHubServer) -> None:
+    shelves = Shelves(forge)
     merge(world, "first")
     ran = promoted(world)
     assert ran.code == 0, ran.output
@@ -72,12 +86,24 @@ def test_a_merge_is_promoted_once_and_a_tag_releases_it(world: World) -> None:
     tagged(world, "release", "v1.0.0", "--target", "none")
     before = tags(world)
     assert set(before) == {*first, PRODUCTION}
-    ran = released(world, PRODUCTION)
-    assert ran.code == 0, ran.output
-    assert ran.jobs == {"release": "success"}
-    assert "wine v1.0.0 is in production" in ran.output
-    assert tags(world) == before
-    ran = released(world, STAGING)
+    for result in ("created", "unchanged"):
+        ran = released(world, PRODUCTION, forge)
+        assert ran.code == 0, ran.output
+        assert ran.jobs == {"release": "success"}
+        assert "wine v1.0.0 is in production" in ran.output
+        assert f"release:   {result}: " in ran.output
+        assert tags(world) == before
+    (page,) = shelves.releases()
+    assert (page["tag_name"], page["draft"], page["author"]["login"]) == (VERSION, False, ROBOT)
+    assert shelves.latest == page["id"]
+    files = shelves.contents(page["id"])
+    assert {hashlib.sha256(content).hexdigest() for content in files.values()} >= {
+        one.sha256 for name, one in record.artifacts.items() if name != "bento"
+    }
+    card = clones.git(world.origin, "show", f"{record.commit}:models/MODEL_CARD.md")
+    assert files["MODEL_CARD.md"].decode().strip() == card
+    assert "| accuracy | " in page["body"] and "[" in page["body"].split("| accuracy | ")[1][:20]
+    ran = released(world, STAGING, forge)
     assert ran.jobs == {"release": "failure"}, "a tag that is not production's is refused"
 
 

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mainline import champion, ledger, locks, policy
+from mainline import champion, ledger, locks, policy, trailers
 from mainline.errors import ConfigError, GitError, SupersededError
 from mainline.git import BOT, BOT_ADDRESS, NETWORK_SECONDS, ORIGIN, SECRETS, Git
+from mainline.mainbranch import MAIN
 from mainline.promotion import PRODUCTION
 from mainline.retraining import parameters
 from mainline.retraining.state import PREFIX, Branch, Push
@@ -45,11 +46,16 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Clone:
-    """`base`: the name of origin's default branch; `name`: of the bot's."""
+    """`base`: the name of origin's default branch. The bot's is one for each model."""
 
     git: Git
     base: str
-    name: str
+    model: str
+
+    @property
+    def name(self) -> str:
+        """Of the bot's branch."""
+        return f"{PREFIX}{self.model}"
 
     def refresh(self) -> None:
         """Get both branches from origin. Raises GitError."""
@@ -119,16 +125,16 @@ class Clone:
     def _lock(self, commit: str) -> str:
         return _git(self.git, "rev-parse", "--quiet", "--verify", f"{commit}:{locks.LOCK}").stdout.strip()
 
-    def production(self, model: str) -> str | None:
+    def production(self) -> str | None:
         """The version that origin's tags put in production; None where they put none. Raises GitError."""
-        turn = ledger.refresh(self.git, model, self.base).current(PRODUCTION)
+        turn = ledger.refresh(self.git, self.model, self.base).current(PRODUCTION)
         return str(turn.version) if turn and turn.version else None
 
     def last_training(self) -> float | None:
         """Hours of the newest training that the base's history tells of."""
-        arguments = ("log", "--max-count=50", "--format=%B%x1e", f"--grep=^{locks.TRAILER}:", BASE)
+        arguments = ("log", "--max-count=50", "--format=%B%x1e", f"--grep=^{trailers.SECONDS}:", BASE)
         for message in self.git(*arguments).split("\x1e"):
-            seconds = locks.stage_seconds(message)
+            seconds = trailers.read(message).seconds
             if seconds:
                 return sum(seconds.values()) / 3600
         return None
@@ -182,7 +188,19 @@ class Clone:
 @contextmanager
 def opened(git: Git) -> Iterator[Clone]:
     """A clone for the time of a run. Raises ConfigError, GitError."""
-    _, base = git.remote_tip("main")
+    base = _base(git)
+    with tempfile.TemporaryDirectory(prefix="mainline-retrain-", ignore_cleanup_errors=True) as folder:
+        clone = Clone(_borrow(git, Path(folder) / "clone"), base, "")
+        clone.refresh()
+        model = policy.release(champion.parameters(clone.git, clone.tip())).model
+        yield dataclasses.replace(clone, model=model)
+
+
+def _base(git: Git) -> str:
+    """Of origin the default branch; main where that is one which nobody made, as after `git init --bare`."""
+    tip, base = git.remote_tip(MAIN)
+    if base is None and tip and not git("ls-remote", ORIGIN, "HEAD"):
+        return MAIN
     if base is None:
         raise GitError(
             f"{ORIGIN} has no default branch: its HEAD is detached, or the branch is missing",
@@ -193,11 +211,7 @@ def opened(git: Git) -> Iterator[Clone]:
             f"{ORIGIN}'s default branch is {base}, one of the bot's own",
             remedy="set the default branch in the settings of the repository",
         )
-    with tempfile.TemporaryDirectory(prefix="mainline-retrain-", ignore_cleanup_errors=True) as folder:
-        clone = Clone(_borrow(git, Path(folder) / "clone"), base, "")
-        clone.refresh()
-        model = policy.release(champion.parameters(clone.git, clone.tip())).model
-        yield dataclasses.replace(clone, name=f"{PREFIX}{model}")
+    return base
 
 
 def _borrow(git: Git, into: Path) -> Git:
@@ -221,7 +235,7 @@ def _borrow(git: Git, into: Path) -> Git:
 
 def _hours(later: list[Commit]) -> float | None:
     """Hours of the trainings of which the lock's commits tell; None while none does."""
-    found = [locks.stage_seconds(one.message) for one in later if one.by_bot]
+    found = [trailers.read(one.message).seconds for one in later if one.by_bot]
     told = [sum(seconds.values()) / 3600 for seconds in found if seconds]
     return sum(told) if told else None
 

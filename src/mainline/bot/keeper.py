@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from mainline.bot.clone import Clone
+from mainline.bot.known import of_git
 from mainline.bot.training import Trainer
 from mainline.errors import ForgeError, SupersededError
 from mainline.forge_pulls import Desk
 from mainline.policy import MonitorPolicy
-from mainline.retraining import markers, parameters
+from mainline.retraining import markers
 from mainline.retraining import plan as planning
 from mainline.retraining.evidence import Wish
 from mainline.retraining.state import (
@@ -38,7 +39,6 @@ from mainline.retraining.state import (
 )
 
 MOST = 40  # steps of one run; a plan needs ten
-ASSUMED_HOURS = 1.0  # of a training, until a commit of the lock tells how long one took
 TITLE = "Retraining"  # of the dashboard
 ACTIONS = "github-actions[bot]"  # the account of the token that every workflow has
 
@@ -58,7 +58,6 @@ class Keeper:
 
     desk: Desk
     clone: Clone
-    model: str
     policy: MonitorPolicy
     wish: Wish
     trainer: Trainer
@@ -101,36 +100,14 @@ class Keeper:
 
     def read(self) -> State:
         """Git and the forge as they are. Raises SupersededError, GitError, ForgeError, ConfigError."""
-        self.clone.refresh()
-        self._check_release()
-        tip = self.clone.tip()
+        known = of_git(self.clone, self.wish, self.now())
         pulls = {pull.number: pull for pull in self.desk.pulls(self.clone.name)}
         pulls |= {pull.number: pull for pull in self.desk.open_pulls(PREFIX)}
-        hours = self.clone.last_training()
-        state = State(
-            now=self.now(),
-            model=self.model,
-            base=self.clone.base,
-            base_tip=tip,
-            base_as_of=str(parameters.as_of(self.clone.parameters(tip))),
-            branch=self.clone.branch(),
-            pulls=tuple(pulls.values()),
-            dashboards=planning.dashboards(self.desk.issues(DASHBOARD)),
-            expected_hours=ASSUMED_HOURS if hours is None else hours,
-        )
+        dashboards = planning.dashboards(self.desk.issues(DASHBOARD))
+        state = dataclasses.replace(known, pulls=tuple(pulls.values()), dashboards=dashboards)
         noted = {number: self._notes(number) for number in planning.to_read(state, self.wish)}
         found = (dataclasses.replace(pull, notes=noted.get(pull.number, frozenset())) for pull in state.pulls)
         return dataclasses.replace(state, pulls=tuple(found))
-
-    def _check_release(self) -> None:
-        """Raises SupersededError where another release is in production than the one that was watched."""
-        now, watched = self.clone.production(self.model), self.wish.watch.release
-        if now != watched:
-            raise SupersededError(
-                f"the watch is about {watched[:40]!r}, and {now or 'nothing'} is in production",
-                why="its evidence is of another time",
-                remedy="mainline monitor",
-            )
 
     def _notes(self, number: int) -> frozenset[str]:
         ours = (one.body for one in self.desk.comments(number) if one.author == self.desk.login)

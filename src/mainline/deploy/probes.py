@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import shlex
 import socket
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from mainline.releases import Release
 
@@ -45,6 +47,19 @@ def foreign(port: int, record: Release) -> str:
     if record.model_sha256 not in files:
         return f"it serves another model than the record names ({record.model_sha256[:12]}…)"
     return ""
+
+
+def curl(address: str) -> str:
+    """A request that the service answers, by the example of its own document; empty where it has none."""
+    parts = urlsplit(address)
+    try:
+        body = _get(parts.port or 80, "/docs.json", parts.hostname or LOCAL)[1]
+        paths = json.loads(body)["paths"]
+        example = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]["example"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    text = shlex.quote(json.dumps(example))
+    return f"curl {address}/predict -H 'Content-Type: application/json' -d {text}"
 
 
 def free_port() -> int:

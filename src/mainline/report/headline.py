@@ -43,6 +43,40 @@ CODES: dict[int, str] = {
 }
 
 
+# What helps, by the word of the first line, where that is all it depends on.
+LOGGED = "Its message is in the job's log; the same command here is "
+TODO: dict[str, tuple[Text, ...]] = {
+    "Data validation failed": (
+        (
+            "Correct the source, or the expectation if the data is right, then run ",
+            Code("mainline run"),
+            ".",
+        ),
+    ),
+    "The pipeline failed": ((LOGGED, Code("mainline run"), "."),),
+    "The comparison failed": ((LOGGED, Code("mainline gate"), "."),),
+    "No verdict": (
+        (
+            "Run ",
+            Code("mainline gate"),
+            ", then ",
+            Code("mainline report"),
+            "; if it crashed, its log says why.",
+        ),
+    ),
+}
+ACCEPTING: tuple[Text, ...] = (
+    (
+        "A person decides. To accept: set the label ",
+        Code(ACCEPT),
+        ", then close and reopen the pull request.",
+    ),
+    ("Elsewhere: ", Code("mainline gate --accept-hold"), "."),
+    ("To be certain instead: a longer test window (data.test_months) narrows the interval.",),
+)
+BLOCKED: Text = ("This cannot be accepted by hand: the candidate must change, or main its gate.",)
+
+
 def headline(facts: Facts) -> Headline:
     """The first thing that went wrong on the way, else the gate's verdict with the number that decided."""
     if critical := failures(facts):
@@ -134,69 +168,45 @@ def _todo(facts: Facts) -> tuple[Text, ...]:
     """What helps, by what stands in the first line."""
     word = headline(facts).word
     lock = facts.lock_here
-    if word == "Data validation failed":
-        return (
-            (
-                "Correct the source, or the expectation if the data is right, then run ",
-                Code("mainline run"),
-                ".",
-            ),
+    match word:
+        case "The lock is stale":
+            return _run_again(lock)
+        case "The lock is broken":
+            return _push_again(lock)
+        case "Hold":
+            return (*ACCEPTING, *_besides(facts))
+        case "Block" if facts.verdict is not None and facts.verdict.basis == "nothing":
+            return (("Run ", Code("mainline run"), ", which makes the model of what is here."),)
+        case "Block":
+            return (BLOCKED, *_besides(facts))
+        case _:
+            return TODO.get(word, ())
+
+
+def _run_again(lock: LockState | None) -> tuple[Text, ...]:
+    """The command, then why each stage must run."""
+    how = (" and commit dvc.lock; continuous integration does so itself.",)
+    reasons = tuple(
+        (Code(stage.stage), ": ", "; ".join(stage.reasons) or "no reason was recorded")
+        for stage in (lock.stale if lock else [])
+    )
+    return (("Run ", Code("mainline run --pull"), *how), *reasons)
+
+
+def _push_again(lock: LockState | None) -> tuple[Text, ...]:
+    """The command, then each object that is gone."""
+    missing = lock.missing if lock else []
+    listed: tuple[Text, ...] = tuple(
+        (
+            Code(f"{item.path}/{item.file}" if item.file else item.path),
+            f" is {item.state}, md5 ",
+            Code(item.md5),
         )
-    if word == "The pipeline failed":
-        return (("Its message is in the job's log; the same command here is ", Code("mainline run"), "."),)
-    if word == "The comparison failed":
-        return (("Its message is in the job's log; the same command here is ", Code("mainline gate"), "."),)
-    if word == "The lock is stale":
-        reasons = tuple(
-            (Code(stage.stage), ": ", "; ".join(stage.reasons) or "no reason was recorded")
-            for stage in (lock.stale if lock else [])
-        )
-        run: Text = (
-            "Run ",
-            Code("mainline run --pull"),
-            " and commit dvc.lock; continuous integration does so itself.",
-        )
-        return (run, *reasons)
-    if word == "The lock is broken":
-        missing: tuple[Text, ...] = tuple(
-            (
-                Code(f"{item.path}/{item.file}" if item.file else item.path),
-                f" is {item.state}, md5 ",
-                Code(item.md5),
-            )
-            for item in (lock.missing if lock else [])
-        )
-        damaged = any(item.state == "damaged" for item in (lock.missing if lock else []))
-        first: Text = ("Delete what is damaged from the remote first. ",) if damaged else ()
-        return ((*first, "Run ", Code("mainline push"), " where the data is."), *missing)
-    if word == "Hold":
-        label, command = Code(ACCEPT), Code("mainline gate --accept-hold")
-        return (
-            (
-                "A person decides. To accept: set the label ",
-                label,
-                ", then close and reopen the pull request.",
-            ),
-            ("Elsewhere: ", command, "."),
-            ("To be certain instead: a longer test window (data.test_months) narrows the interval.",),
-            *_besides(facts),
-        )
-    if word == "Block" and facts.verdict is not None and facts.verdict.basis == "nothing":
-        return (("Run ", Code("mainline run"), ", which makes the model of what is here."),)
-    if word == "Block":
-        blocked: Text = ("This cannot be accepted by hand: the candidate must change, or main its gate.",)
-        return (blocked, *_besides(facts))
-    if word == "No verdict":
-        return (
-            (
-                "Run ",
-                Code("mainline gate"),
-                ", then ",
-                Code("mainline report"),
-                "; if it crashed, its log says why.",
-            ),
-        )
-    return ()
+        for item in missing
+    )
+    damaged = any(item.state == "damaged" for item in missing)
+    first: Text = ("Delete what is damaged from the remote first. ",) if damaged else ()
+    return ((*first, "Run ", Code("mainline push"), " where the data is."), *listed)
 
 
 def _besides(facts: Facts) -> tuple[Text, ...]:

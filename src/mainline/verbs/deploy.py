@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from mainline import deploying, ledger, policy, promotion, verification
+from mainline.deploy import probes
 from mainline.errors import ConfigError, RecordError, SupersededError
 from mainline.git import Git
 from mainline.promotion import Book
@@ -27,12 +28,13 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         "serve a version that was promoted, on this machine or through a branch for Argo CD or Flux",
         """\
   mainline deploy v1.3.0 --stage staging                       on this machine, behind port 3001
+  mainline deploy --stage production                           what Git says it has, e.g. after a reboot
   mainline deploy v1.3.0 --target kubernetes --stage staging   to the branch deploy/staging
   mainline deploy v1.3.0 --stage production --dry-run          the steps; change nothing
   mainline deploy --stage staging --status                     what is served there
   mainline deploy --stage staging --stop                       stop it (local)""",
     )
-    verb.add_argument("version", nargs="?", help="as in its tag: v1.3.0")
+    verb.add_argument("version", nargs="?", help="as in its tag: v1.3.0 (the one that the stage has)")
     verb.add_argument("--target", choices=deploying.NAMES, default="local")
     verb.add_argument("--stage", choices=deploying.STAGES, required=True)
     verb.add_argument("--dry-run", action="store_true", help="say what would be done; change nothing")
@@ -50,8 +52,7 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
 
 def deploy(options: argparse.Namespace) -> int:
     """Deploy, or answer what is deployed."""
-    asked = [bool(options.version), options.status, options.stop]
-    if sum(asked) != 1:
+    if sum([bool(options.version), options.status, options.stop]) > 1:
         raise ConfigError("give a version, or --status, or --stop", remedy="mainline deploy --help")
     if options.stop:
         return _stop(options)
@@ -62,12 +63,15 @@ def deploy(options: argparse.Namespace) -> int:
     if options.dry_run:
         _say(options, {"plan": target.plan(record)}, "\n".join(target.plan(record)))
         return 0
+    local = options.target == "local"
     with tempfile.TemporaryDirectory(prefix="mainline-deploy-") as folder:
-        local = options.target == "local"
         files = verification.fetch(Path(), record, Path(folder)) if local else {}
         done = target.deploy(record, files)
     word = "is served" if done.changed else "was served already"
-    _say(options, dataclasses.asdict(done), f"{record.model} {done.release} {word}: {done.place}")
+    lines = [f"{record.model} {done.release} {word}: {done.place}"]
+    if local and not options.json and (curl := probes.curl(done.place)):
+        lines.append(curl)
+    _say(options, dataclasses.asdict(done), "\n".join(lines))
     return 0
 
 
@@ -91,7 +95,7 @@ def _record(options: argparse.Namespace) -> Release:
     """
     git = Git()
     book = ledger.refresh(git, policy.release().model)
-    version, tag = book.find(options.version)
+    version, tag = book.find(options.version or _assigned(book, options.stage))
     record = verification.require(git, book, version, tag)
     try:
         _given(book, version, options.stage)
@@ -100,6 +104,16 @@ def _record(options: argparse.Namespace) -> Release:
             raise
         print(f"warning: {error.what}; --force", file=sys.stderr)
     return record
+
+
+def _assigned(book: Book, stage: str) -> str:
+    """What Git says that the stage has. Raises RecordError when that is no version."""
+    now = book.current(stage)
+    if now is None or now.version is None:
+        has = f"a commit without a version ({now.assignment})" if now else "no version yet"
+        verb = {"staging": "mainline promote", "production": "mainline release VERSION"}[stage]
+        raise RecordError(f"{stage} has {has}", remedy=f"{verb}; mainline status shows all versions")
+    return str(now.version)
 
 
 def _given(book: Book, version: Version, stage: str) -> None:

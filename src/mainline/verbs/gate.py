@@ -8,14 +8,14 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mainline import champion, gates, mainpolicy, manifests, policy
+from mainline import champion, gates, mainbranch, mainpolicy, manifests, policy
 from mainline.champion import Found
 from mainline.errors import Answer, ConfigError, Interrupted, StorageError, of_exit_code
 from mainline.exported import LOCK, MODEL, Exported
@@ -29,6 +29,7 @@ from mainline.report.headline import COMPARE
 from mainline.review import Champion, Change, Comparison, Gate, Rule
 from mainline.settings import read
 from mainline.storage import Dvc
+from mainline.untrusted import line
 from mainline.verbs import lock, parsing
 
 POLICY = champion.FOLDER / "params.yaml"  # where `compare` looks for a gate other than the work tree's
@@ -118,7 +119,7 @@ def _case(git: Git, chosen: str | None) -> Case:
     own = read()
     mine = policy.gate(own)
     candidate = champion.here()
-    base = champion.main_branch(git)
+    base = mainbranch.main_branch(git)
     same = None if chosen else champion.unchanged(git, base, candidate)
     found = same or champion.find(git, mainpolicy.model(git, base, own), base, chosen)
     changes, warnings = mainpolicy.changes(git, base, own)
@@ -156,7 +157,8 @@ def _measure(case: Case) -> tuple[Evidence, Evidence | None]:
     mains = None
     if case.mains and case.mains.policy:
         with suppress(ConfigError):  # another task has other figures
-            mains = _evidence(case, _compare(policy.written(case.mains.policy, case.mains.evaluate)))
+            scored = _compare(policy.written(case.mains.policy, case.mains.evaluate))
+            mains = replace(_evidence(case, scored), alike=not measured)
     evidence = _evidence(case, _compare(None))
     if not PLOTS.is_dir():
         with suppress(StorageError):  # pictures for the report; it is complete without
@@ -177,8 +179,8 @@ def _compare(other: str | None) -> Comparison:
         )
     finally:
         POLICY.unlink(missing_ok=True)
-    for line in done.stdout.splitlines():
-        _say(line)
+    for said in done.stdout.splitlines():
+        _say(said)
     if done.returncode:
         raise of_exit_code(done.returncode)(
             f"the comparison failed (exit code {done.returncode})", why="its message is above"
@@ -239,18 +241,22 @@ def _show(record: Gate) -> None:
     for name in ("outcome", "rule", ""):
         table.add_column(name, overflow="fold")
     for rule in record.rules:
-        table.add_row(f"[{COLOURS[rule.outcome]}]{rule.outcome}[/]", escape(rule.name), escape(rule.text))
+        table.add_row(f"[{COLOURS[rule.outcome]}]{rule.outcome}[/]", _plain(rule.name), _plain(rule.text))
     console.print(table)
     for change in record.changes:
         console.print(
-            f"changed: {escape(change.key)}: {escape(str(change.before))} to {escape(str(change.after))}"
+            f"changed: {_plain(change.key)}: {_plain(str(change.before))} to {_plain(str(change.after))}"
         )
     for warning in record.warnings:
-        console.print(f"[yellow]warning[/]: {escape(warning)}")
+        console.print(f"[yellow]warning[/]: {_plain(warning)}")
     accepted = " (accepted by a person)" if record.accepted else ""
-    console.print(f"[bold {COLOURS[record.verdict]}]{record.verdict}[/]{accepted}: {escape(record.reason)}")
+    console.print(f"[bold {COLOURS[record.verdict]}]{record.verdict}[/]{accepted}: {_plain(record.reason)}")
 
 
-def _say(line: str) -> None:
+def _plain(text: str) -> str:
+    return escape(line(text))
+
+
+def _say(said: str) -> None:
     """Progress; standard output is for the answer."""
-    print(line, file=sys.stderr, flush=True)
+    print(line(said), file=sys.stderr, flush=True)

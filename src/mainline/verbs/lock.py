@@ -15,6 +15,7 @@ from mainline.errors import Answer, ConfigError
 from mainline.git import Git
 from mainline.review import LockState, MissingObject
 from mainline.storage import Dvc
+from mainline.untrusted import line
 from mainline.verbs import parsing
 
 SHOWN = 20  # missing objects; the record names all
@@ -86,24 +87,28 @@ def show(found: LockState, *, asked: bool = True, stream: TextIO | None = None) 
     colour = {"current": "green", "stale": "yellow", "broken": "red"}[found.state]
     console.print(f"dvc.lock is [bold {colour}]{found.state}[/]{_headline(found, asked=asked)}")
     if found.problem:
-        console.print(f"  {escape(found.problem)}")
+        console.print(f"  {_plain(found.problem)}")
     for stage in found.stale:
-        console.print(f"  [bold]{escape(stage.stage)}[/] would run: {escape('; '.join(stage.reasons))}")
+        console.print(f"  [bold]{_plain(stage.stage)}[/] would run: {_plain('; '.join(stage.reasons))}")
     for item in found.missing[:SHOWN]:
-        console.print(f"  {item.state} on the remote: {escape(_named(item))}")
+        console.print(f"  {item.state} on the remote: {_plain(_named(item))}")
     if len(found.missing) > SHOWN:
         console.print(f"  and {len(found.missing) - SHOWN} more, in {LockState.location}")
     for name in found.unproven:
-        console.print(f"  not proven without the remote: {escape(name)}")
+        console.print(f"  not proven without the remote: {_plain(name)}")
     if remedy := _remedy(found):
         console.print(f"  do: {remedy}")
+
+
+def _plain(text: str) -> str:
+    return escape(line(text))
 
 
 def _headline(found: LockState, *, asked: bool) -> str:
     if found.state != "current":
         return ""
     return (
-        f" and pushed: {found.objects:,} objects on {found.remote}"
+        f" and pushed: {found.objects:,} objects on {_plain(found.remote or 'the remote')}"
         if asked
         else " (the remote was not asked)"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from rich.table import Table
 
 from mainline import locks, reproduction, summary
 from mainline.errors import Interrupted, RecordError, ReproductionError, StorageError
+from mainline.gathered import last_run
 from mainline.git import Git
 from mainline.records import Metrics, Training
 from mainline.review import Run
@@ -26,7 +26,6 @@ from mainline.storage import Dvc, Outcome
 from mainline.verbs import lock, parsing
 
 STAGES = Path(".mainline/stages")
-LAST_RUN = Path(".mainline/mlflow/last_run.json")
 PLACES = {
     "model card": "models/MODEL_CARD.md",
     "all figures": "reports/metrics.json",
@@ -149,15 +148,11 @@ def _show(result: Outcome, seconds: dict[str, Any], elapsed: float) -> None:
 
 def _mlflow_run() -> str:
     """Where the last run is to be seen; the pipeline's tracking leaves its address."""
-    try:
-        last = json.loads(LAST_RUN.read_text())
-        path = f"#/experiments/{last['experiment_id']}/runs/{last['run_id']}"
-        server = re.sub(r"//[^/@]*@", "//", last["tracking_uri"])  # without name and password
-    except (OSError, ValueError, KeyError):
+    last = last_run()
+    if last is None:
         return "none here yet"
-    if server.startswith("http"):
-        return f"{server}/{path}"
-    return f"make mlflow, then\n{'':17}http://127.0.0.1:5000/{path}"
+    here = f"make mlflow, then\n{'':17}http://127.0.0.1:5000"
+    return f"{last.server if last.server.startswith('http') else here}/{last.page}"
 
 
 def _rich(table: summary.Table) -> Table:

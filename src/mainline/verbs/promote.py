@@ -20,17 +20,19 @@ from mainline import (
     attachments,
     champion,
     ledger,
+    mainbranch,
     objects,
     packaged,
     policy,
     promotion,
     releases,
+    trailers,
     verification,
 )
 from mainline import versions as semantic
 from mainline.attachments import Built
 from mainline.errors import GitError, Interrupted, SupersededError
-from mainline.exported import Exported
+from mainline.exported import LOCK, Exported
 from mainline.git import ORIGIN, Git
 from mainline.promotion import STAGING, Book
 from mainline.releases import Artifact, Release
@@ -140,7 +142,7 @@ def _place(options: argparse.Namespace) -> Place:
         )
     if options.allow_branch is not None:
         git.check_branch(options.allow_branch)
-    branch = options.allow_branch or champion.main_name(git)
+    branch = options.allow_branch or mainbranch.main_name(git)
     return Place(git, policy.release().model, branch, git("rev-parse", "HEAD"))
 
 
@@ -186,8 +188,14 @@ def _record(
         image=image,
         figures={name: figure.value for name, figure in figures.items() if figure},
         gate=judging.verdict(judged),
-        mlflow_run=options.mlflow_run,
+        mlflow_run=options.mlflow_run or _mlflow_run(place),
     )
+
+
+def _mlflow_run(place: Place) -> str | None:
+    """As the commit of the merged lock tells it."""
+    told = trailers.read(place.git("log", "--max-count=1", "--format=%B", place.head, "--", LOCK)).mlflow
+    return told[1] if told else None
 
 
 def _artifacts(
@@ -204,12 +212,12 @@ def _artifacts(
     tools.before("build")
     bento = packaged.build(tools.build, str(step.version), folder / "bento")
     tools.before("check")
-    packaged.check(tools.check, bento)
+    packaged.check(tools.check, bento, policy.gate().latency_ms)
     version = str(step.version)
     image = options.image
     if image is None and (registry := policy.registry()):
         tools.before("image")
-        image = packaged.image(tools.image, bento, f"{registry}/{place.model}:{version}")
+        image = packaged.image(tools.image, bento, f"{registry}/{place.model}", version)
     tools.before("attach")
     built = Built(place.model, version, place.head, bento, model.manifest, model.metrics, data)
     files = {"bento": bento, **tools.attach(built, folder)}

@@ -10,11 +10,12 @@ import argparse
 import json
 import sys
 
-from mainline import locks
+from mainline import gathered, locks, trailers
 from mainline.errors import ConfigError, GitError, SupersededError
 from mainline.git import ORIGIN, Git, superseded
 from mainline.review import LockState, Run
 from mainline.storage import Dvc
+from mainline.trailers import Told
 from mainline.verbs import lock, parsing
 
 PROTECTED = ("main", "master")
@@ -138,7 +139,7 @@ def _commit(git: Git, branch: str, files: list[str]) -> str:
 
 
 def _message() -> str:
-    """Subject and trailer, from what `mainline run` recorded of this very lock."""
+    """Subject and trailers, from what `mainline run` recorded of this very lock."""
     done = Run.read(Run.location) if Run.location.exists() else None
     done = done if done is not None and done.lock_sha256 == lock.digest() else None
     parts = []
@@ -148,8 +149,14 @@ def _message() -> str:
     subject = f"{locks.LOCK}: {'; '.join(parts) or 'brought up to date'}"
     if len(subject) > SUBJECT_LENGTH:
         subject = f"{subject[: SUBJECT_LENGTH - 1]}…"
-    trailer = locks.trailer(done.seconds) if done is not None else ""
-    return f"{subject}\n\n{trailer}\n" if trailer else f"{subject}\n"
+    lines = trailers.write(Told(done.seconds, tuple(done.cached), _server_run(done))) if done else ""
+    return f"{subject}\n\n{lines}\n" if lines else f"{subject}\n"
+
+
+def _server_run(done: Run) -> tuple[str, str] | None:
+    """MLflow's experiment and run, where others can see them."""
+    found = gathered.last_run()
+    return (found.experiment, found.run) if found and done.ran and found.server.startswith("http") else None
 
 
 def _say_plan(options: argparse.Namespace, found: LockState, branch: str, files: list[str]) -> int:

@@ -25,8 +25,7 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
   mainline registry sync                what Git says, on an empty server or one that is behind
   mainline registry sync --dry-run      what would be done; change nothing
   mainline registry sync --heal         undo what somebody else changed, too
-  mainline registry sync --tracking-uri http://127.0.0.1:5000
-exit code 34: somebody else changed an alias or a tag (not with --heal)""",
+  mainline registry sync --tracking-uri http://127.0.0.1:5000""",
     )
     verb.add_argument("action", choices=("sync",), help="sync: from Git to MLflow, never back")
     verb.add_argument("--tracking-uri", metavar="URI", help="default: MLFLOW_TRACKING_URI, or ./mlflow.db")

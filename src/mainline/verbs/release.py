@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mainline import deploying, ledger, policy, promotion, tags, verification
-from mainline.errors import DeployError, GitError, Interrupted, RecordError, SupersededError
+from mainline import deploying, ledger, policy, promotion, publishing, tags, verification
+from mainline.deploy import probes
+from mainline.errors import (
+    DeployError,
+    GitError,
+    Interrupted,
+    MainlineError,
+    RecordError,
+    SupersededError,
+)
+from mainline.forge_releases import Shelf
 from mainline.git import Git
 from mainline.promotion import PRODUCTION, STAGING, Book
-from mainline.releases import Release
-from mainline.tags import Assignment, Version
-from mainline.verbs import parsing, tagging
+from mainline.verbs import parsing, planning, tagging
+from mainline.verbs.planning import Outcome, Plan
 
 TRIES = 5
 NONE = "none"  # a target: the tag alone, which a workflow or Argo CD acts on
@@ -29,6 +36,7 @@ class Tools:
 
     target: Callable[[deploying.Name], deploying.Target] = lambda name: deploying.target(name, PRODUCTION)
     view: Callable[[], None] = tagging.view
+    shelf: Callable[[Git], Shelf] = publishing.shelf
     before: Callable[[str], None] = lambda step: print(f"▸ {step}", file=sys.stderr, flush=True)
 
 
@@ -46,6 +54,7 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
   mainline release v1.3.0 --dry-run             the plan; change nothing
   mainline release v1.3.0 --reason "sprint 12"  tag and deploy; again: changes nothing
   mainline release v1.3.0 --target none         the tag alone: its workflow deploys
+  mainline release v1.3.0 --publish             and its page on GitHub: notes, model card, SBOM, provenance
   mainline release --tag 'NAME#production#7'    for that workflow: check a tag that is there, then deploy""",
     )
     verb.add_argument("version", nargs="?", help="as `mainline status` shows it: v1.3.0")
@@ -69,18 +78,11 @@ def _shared(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--dry-run", action="store_true", help="show the plan; change nothing")
     verb.add_argument("--reason", default="", help="why, for the tag; `mainline status` shows it")
     verb.add_argument("--target", choices=(*deploying.NAMES, NONE), default="local", help="(%(default)s)")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What would be done. `tag` is None when production has this version already."""
-
-    version: Version
-    record: Release
-    now: Version | None
-    tag: Assignment | None
-    given: Assignment | None = None
-    steps: tuple[str, ...] = ()
+    verb.add_argument(
+        "--publish",
+        action="store_true",
+        help="keep the version's page on the forge, at the end (GITHUB_TOKEN: contents: write)",
+    )
 
 
 def release(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
@@ -106,6 +108,7 @@ def rollback(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
 def _go(options: argparse.Namespace, tools: Tools, make: Callable[[Git, Book], Plan]) -> int:
     git, model = Git(), policy.release().model
     target = None if options.target == NONE else tools.target(options.target)
+    shelf = tools.shelf(git) if options.publish else None
     plan: Plan | None = None
     try:
         for _ in range(TRIES):
@@ -115,9 +118,11 @@ def _go(options: argparse.Namespace, tools: Tools, make: Callable[[Git, Book], P
             steps = tuple(target.plan(plan.record)) if target else ()  # refuses before anything is tagged
             plan = dataclasses.replace(plan, steps=steps)
             if options.dry_run:
-                return _show_plan(options, plan)
+                plan = dataclasses.replace(plan, pages=_pages(git, book, plan, shelf))
+                print(planning.planned(plan, as_json=options.json))
+                return 0
             if plan.tag is None or _tagged(git, book, plan, options.reason, tools):
-                return _deploy(options, git, plan, target, tools)
+                return _finish(options, git, plan, target, shelf, tools)
     except DeployError:
         if plan and plan.tag:
             print(f"{plan.tag} stands; `mainline release {plan.version}` deploys it again", file=sys.stderr)
@@ -179,26 +184,45 @@ def _tagged(git: Git, book: Book, plan: Plan, reason: str, tools: Tools) -> bool
     return ledger.push(git, made)
 
 
-def _deploy(
-    options: argparse.Namespace, git: Git, plan: Plan, target: deploying.Target | None, tools: Tools
+def _finish(
+    options: argparse.Namespace,
+    git: Git,
+    plan: Plan,
+    target: deploying.Target | None,
+    shelf: Shelf | None,
+    tools: Tools,
 ) -> int:
+    """Deploy, publish, tell. What production serves is told also when its page could not be kept."""
     tools.before("deploy")
-    done = None
+    outcome = Outcome()
     if target is not None:
         _still(git, plan)
         with tempfile.TemporaryDirectory(prefix="mainline-release-") as folder:
-            done = target.deploy(plan.record, verification.fetch(git.root, plan.record, Path(folder)))
+            served = target.deploy(plan.record, verification.fetch(git.root, plan.record, Path(folder)))
+        outcome = Outcome(served, curl=probes.curl(served.place) if options.target == "local" else "")
     tools.before("view")
     tools.view()
-    tag = plan.tag or plan.given
-    if options.json:
-        told = {**_told(plan), "deployed": dataclasses.asdict(done) if done else None, "dry_run": False}
-        print(json.dumps(told))
-        return 0
-    print(f"{plan.record.model} {plan.version} is in {PRODUCTION}{f': {tag}' if tag else ' already'}")
-    if done:
-        print(f"  {'served' if done.changed else 'was served already'} at {done.place}")
+    try:
+        if shelf is not None:
+            tools.before("publish")
+            book = ledger.refresh(git, plan.record.model)
+            published = publishing.publish(shelf, publishing.prepare(git, book, plan.record))
+            outcome = dataclasses.replace(outcome, published=published)
+    except MainlineError:
+        again = f"mainline release {plan.version} --target none --publish"
+        print(f"{plan.version} is in {PRODUCTION}; only its page is not: {again}", file=sys.stderr)
+        raise
+    finally:
+        print(planning.done(plan, outcome, as_json=options.json))
     return 0
+
+
+def _pages(git: Git, book: Book, plan: Plan, shelf: Shelf | None) -> tuple[str, ...]:
+    """What would become of the version's page."""
+    if shelf is None:
+        return ()
+    page = publishing.prepare(git, book, plan.record).page
+    return tuple(shelf.plan(dataclasses.replace(page, latest=True)))
 
 
 def _still(git: Git, plan: Plan) -> None:
@@ -209,28 +233,3 @@ def _still(git: Git, plan: Plan) -> None:
             f"{plan.version} was not deployed: {newest.assignment} came after it",
             remedy="that one's run deploys",
         )
-
-
-def _show_plan(options: argparse.Namespace, plan: Plan) -> int:
-    if options.json:
-        print(json.dumps({**_told(plan), "steps": plan.steps, "dry_run": True}))
-        return 0
-    print(f"{plan.record.model}: {plan.now or 'nothing'} → {plan.version} in {PRODUCTION}")
-    print(f"  tag      {plan.tag or 'none: it is there already'}")
-    print(
-        f"  bento    sha256 {plan.record.artifacts['bento'].sha256}, as tested in staging; nothing is built"
-    )
-    for step in plan.steps:
-        print(f"  deploy   {step}")
-    return 0
-
-
-def _told(plan: Plan) -> dict[str, object]:
-    tag = plan.tag or plan.given
-    return {
-        "model": plan.record.model,
-        "version": str(plan.version),
-        "before": str(plan.now) if plan.now else None,
-        "tag": str(tag) if tag else None,
-        "bento_sha256": plan.record.artifacts["bento"].sha256,
-    }

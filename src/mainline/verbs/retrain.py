@@ -9,12 +9,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from mainline import champion, policy
-from mainline.bot import clone, keeper
+from mainline import champion
+from mainline import policy as policies
+from mainline.bot import clone, keeper, known
 from mainline.bot.keeper import Done, Keeper
 from mainline.bot.training import Trainer
 from mainline.drift import Drift
-from mainline.errors import ConfigError, Interrupted, RecordError
+from mainline.errors import ConfigError, ForgeError, Interrupted, RecordError
 from mainline.forge import repository_of
 from mainline.forge_pulls import Desk
 from mainline.git import Git
@@ -44,14 +45,14 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         "open, update or close the one retraining pull request",
         """\
   mainline retrain                      as the last `mainline monitor` asks; again: changes nothing
-  mainline retrain --dry-run            what would be done; writes nothing anywhere
+  mainline retrain --dry-run            what would be done; writes nothing anywhere, and without a token
+                                        says what Git alone knows
   mainline retrain --force              whatever the watch, cooldown, weekday or a rejection say; limits hold
   mainline retrain --as-of 2013-11      to that month, not the newest whose labels are complete
 
 environment: GITHUB_TOKEN (an App's: with Actions' own no checks would start), GITHUB_REPOSITORY,
 GITHUB_API_URL. What it may do stands in params.yaml of the default branch, monitor.retrain.
-exit code 0: it was done, or there was nothing to do; 23: another bot or a person was faster,
-also by a release after the watch""",
+Where there was nothing to do the exit code is 0; 23 also for a release after the watch.""",
     )
     verb.add_argument(
         "--watch", type=Path, default=Watch.location, metavar="FILE", help="of mainline monitor"
@@ -75,14 +76,19 @@ def retrain(options: argparse.Namespace, settings: Settings = Settings()) -> int
     wish = _wish(options)
     git = Git()
     git.check_origin()
-    desk = Desk.from_environment(
-        options.api_url, options.repository, origin=git("remote", "get-url", "origin"),
-        timeout=settings.timeout, pause=settings.pause,
-    )  # fmt: skip
-    _check_repository(git, desk.repository)
+    try:
+        desk, unasked = _desk(git, options, settings), ""
+    except ForgeError as error:
+        if not options.dry_run:
+            raise
+        desk, unasked = None, error.what
     try:
         with clone.opened(git) as mine:
-            found = _keeper(mine, desk, wish, git, options)
+            policy = _policy(mine, wish)
+            if desk is None:
+                return _show_plan(options, *known.foreseen(mine, policy, wish), unasked)
+            found = _keeper(mine, desk, policy, wish, git)
+            found.check_token(accept=options.accept_github_token)
             if options.dry_run:
                 return _show_plan(options, *found.plan())
             return _show(options, found.keep(), mine.name)
@@ -90,18 +96,30 @@ def retrain(options: argparse.Namespace, settings: Settings = Settings()) -> int
         raise Interrupted("stopped", remedy="run the same command again") from None
 
 
-def _keeper(mine: clone.Clone, desk: Desk, wish: Wish, git: Git, options: argparse.Namespace) -> Keeper:
-    """By the policy of the default branch: a branch does not give itself other limits."""
+def _desk(git: Git, options: argparse.Namespace, settings: Settings) -> Desk:
+    """The forge, which was not asked anything yet. Raises ForgeError, ConfigError."""
+    found = Desk.from_environment(
+        options.api_url, options.repository, origin=git("remote", "get-url", "origin"),
+        timeout=settings.timeout, pause=settings.pause,
+    )  # fmt: skip
+    _check_repository(git, found.repository)
+    return found
+
+
+def _policy(mine: clone.Clone, wish: Wish) -> policies.MonitorPolicy:
+    """That of the default branch: a branch does not give itself other limits. Raises RecordError."""
     content = champion.parameters(mine.git, mine.tip())
-    model = policy.release(content).model
-    if model != wish.watch.model:
+    if mine.model != wish.watch.model:
         raise RecordError(
-            f"reports/watch.json is about {wish.watch.model!r}, and the model of {mine.base} is {model}",
+            f"reports/watch.json is about {wish.watch.model!r}, and the model of {mine.base} is {mine.model}",
             remedy="mainline monitor",
         )
-    found = Keeper(desk, mine, model, policy.monitor(content), wish, Trainer(git))
+    return policies.monitor(content)
+
+
+def _keeper(mine: clone.Clone, desk: Desk, policy: policies.MonitorPolicy, wish: Wish, git: Git) -> Keeper:
+    found = Keeper(desk, mine, policy, wish, Trainer(git))
     found.say = lambda words: print(f"▸ {inert(words)}", file=sys.stderr, flush=True)
-    found.check_token(accept=options.accept_github_token)
     return found
 
 
@@ -135,15 +153,22 @@ def _wish(options: argparse.Namespace) -> Wish:
     return Wish(watch, drift, force=options.force, as_of=month)
 
 
-def _show_plan(options: argparse.Namespace, plan: Plan, state: State) -> int:
+def _show_plan(options: argparse.Namespace, plan: Plan, state: State, unasked: str = "") -> int:
+    """`unasked`: why the forge was not asked; empty where it was."""
     steps = [inert(keeper.words(step, state)) for step in plan.steps]
     pull = next(iter(state.open), None)
     if options.json:
-        print(json.dumps({**_told(plan, pull, state.name), "steps": steps, "dry_run": True}))
+        told = {**_told(plan, pull, state.name), "from": state.base_as_of, "steps": steps}
+        print(json.dumps({**told, "unasked": unasked, "dry_run": True}))
         return 0
     print(f"{plan.outcome}: {inert(plan.reason)}")
     for step in steps or ["do nothing"]:
         print(f"  would {step}")
+    if plan.as_of:
+        print(f"  data.as_of: {inert(state.base_as_of)} → {inert(plan.as_of)}")
+    if unasked:
+        print(f"The forge was not asked: {inert(unasked)}. So this is as if there were no pull request yet;")
+        print("one that is open or was rejected, the cooldown and the limits may say otherwise.")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         "score a month, Parquet files or a table with the model in production",
         """\
   mainline score --month 2013-11 --output scores      again: only days that are new or changed
-  mainline score --input s3://bucket/rows --output scores --dry-run
+  mainline score --input s3://bucket/rows --output s3://bucket/scores --dry-run
   mainline score --input rows/ --output 'duckdb:///data/flights.duckdb?table=scores'
   mainline score --input 'postgresql://reader@db/flights?table=features' --by day --since 2013-11-01 \\
                  --output 'postgresql://writer@db/flights?schema=ml&table=scores'
@@ -56,7 +57,9 @@ PGPASSWORD or ~/.pgpass.""",
     rows = verb.add_mutually_exclusive_group(required=True)
     rows.add_argument("--month", metavar="YYYY-MM", help="of the use case's source")
     rows.add_argument("--input", metavar="PLACE", help="Parquet, s3:// prefix, duckdb:…, postgresql:…")
-    verb.add_argument("--output", required=True, metavar="PLACE", help="folder, duckdb:…, postgresql:…")
+    verb.add_argument(
+        "--output", required=True, metavar="PLACE", help="folder, s3://…, duckdb:…, postgresql:…"
+    )
     verb.add_argument("--by", choices=("day", "month"), help="partitions of a table (month)")
     verb.add_argument("--since", metavar="DAY", help="of a table: only from this day on")
     verb.add_argument("--until", metavar="DAY", help="of a table: only to the end of this day")
@@ -79,9 +82,10 @@ def score(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
     if options.working_tree:
         return _run([*tools.batch, "--working-tree", *given])
     git = Git()
+    print("▸ which model origin's tags name", file=sys.stderr, flush=True)
     record = _record(git, options)
+    print(f"▸ {record.model} {record.release}: its Bento, by digest", file=sys.stderr, flush=True)
     bento = _fetched(git, record)
-    print(f"▸ {record.model} {record.release}", file=sys.stderr, flush=True)
     sha256 = record.artifacts[BENTO].sha256
     return _run([*tools.batch, f"--bento={bento}", f"--sha256={sha256}", *given])
 
@@ -123,7 +127,7 @@ def _run(command: list[str]) -> int:
     """Its exit code; a signal is passed on, and its rollback waited for. Raises Interrupted."""
     with subprocess.Popen(command) as process:
         try:
-            return process.wait()
+            code = process.wait()
         except KeyboardInterrupt:
             process.terminate()
             try:
@@ -131,3 +135,10 @@ def _run(command: list[str]) -> int:
             except subprocess.TimeoutExpired:
                 process.kill()
             raise Interrupted("stopped", remedy="the same command goes on from there") from None
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise Interrupted(
+            f"the scoring was ended by {name}", why="by hand, or the machine had no memory left",
+            remedy="what is finished stays; the same command goes on from there",
+        )  # fmt: skip
+    return code

@@ -206,7 +206,7 @@ def _resources(mlflow: str | None, notes: list[str]) -> list[Resource]:
 
 
 def _draw(command: Sequence[str]) -> None:
-    done = subprocess.run(command, stdout=sys.stderr)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL)  # what it says of itself is said here
     if done.returncode:
         raise of_exit_code(done.returncode)(
             f"the page could not be drawn (exit code {done.returncode})", why="its message is above"

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mainline import ledger, policy, releases
+from mainline import ledger, policy, promotion, releases
 from mainline.errors import GitError, RecordError
 from mainline.git import Git
 from mainline.promotion import Book, Tag, Turn
 from mainline.releases import Release
-from mainline.tags import Version
+from mainline.tags import Assignment, Version
 from mainline.untrusted import inert
 from mainline.verbs import parsing
 
@@ -25,7 +25,6 @@ COLUMNS = ("version", "stages", "commit", "model", "data", "when", "who", "why")
 WHERE_WIDE = ("model", "data", "who")  # left out of a narrow terminal; --json has all
 WHOLE = ("version", "commit", "model", "when")  # never broken
 WIDE = 140  # characters, where nobody's terminal says
-REASON = re.compile(r"(?m)^Reason: (.+)$")
 
 
 def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
@@ -70,16 +69,20 @@ def _book(git: Git, model: str, *, offline: bool) -> tuple[Book, list[str]]:
 
 def tell(book: Book) -> dict[str, Any]:
     """All of it as plain values."""
-    turns = [turn for stage in book.stages() for turn in book.history(stage)]
+    histories = [book.history(stage) for stage in book.stages()]
+    turns = [turn for history in histories for turn in history]
+    left = {one: version for history in histories for one, version in promotion.rollbacks(history).items()}
     now = {stage: book.current(stage) for stage in book.stages()}
     return {
         "model": book.model,
-        "stages": {stage: _turn(turn) for stage, turn in now.items() if turn},
+        "stages": {stage: _turn(turn, left) for stage, turn in now.items() if turn},
         "versions": [
             _version(version, tag, [turn for turn in turns if turn.version == version])
             for version, tag in sorted(book.versions().items(), reverse=True)
         ],
-        "history": [_turn(turn) for turn in sorted(turns, key=lambda one: (one.tag.when, one.assignment))],
+        "history": [
+            _turn(turn, left) for turn in sorted(turns, key=lambda one: (one.tag.when, one.assignment))
+        ],
     }
 
 
@@ -108,22 +111,26 @@ def _contents(record: Release | None) -> dict[str, Any]:
     }
 
 
-def _turn(turn: Turn) -> dict[str, Any]:
+def _turn(turn: Turn, left: Mapping[Assignment, Version]) -> dict[str, Any]:
     one = turn.assignment
     version = str(turn.version) if turn.version else None
+    people = _people(turn.tag)
+    if one in left:
+        given = inert(promotion.reason(turn.tag)).replace("\n", " ")
+        people["why"] = f"rollback from {left[one]}{f': {given}' if given else ''}"[:300]
     return {
         "stage": one.stage,
         "number": one.number,
         "version": version,
         "commit": turn.tag.commit,
-        **_people(turn.tag),
+        "left": str(left[one]) if one in left else None,
+        **people,
     }
 
 
 def _people(tag: Tag) -> dict[str, Any]:
     """Who, when and why; anybody may write a tag, so it is text that can be printed and no more."""
-    reason = REASON.search(tag.message[:5000])
-    why = reason[1] if reason else tag.message.split("\n", 1)[0]
+    why = promotion.reason(tag) or tag.message.split("\n", 1)[0]
     return {"who": inert(tag.who)[:100], "when": tag.when, "why": inert(why).replace("\n", " ")[:300]}
 
 
@@ -135,9 +142,8 @@ def _show(told: dict[str, Any]) -> None:
     console.print(f"[bold]{told['model']}[/]")
     for stage, turn in told["stages"].items():
         version = turn["version"] or "a commit without a version"
-        console.print(
-            f"  {stage:<12}[bold]{version}[/]  #{turn['number']}, {turn['when'][:16]}, {escape(turn['who'])}"
-        )
+        given = f"#{turn['number']}, {turn['when'][:16]}, {turn['who']}: {turn['why']}"
+        console.print(f"  {stage:<12}[bold]{version}[/]  {escape(given)}")
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     shown = [name for name in COLUMNS if console.width >= WIDE or name not in WHERE_WIDE]
     for name in shown:

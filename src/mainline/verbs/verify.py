@@ -52,6 +52,8 @@ def verify(options: argparse.Namespace) -> int:
     book = ledger.refresh(git, policy.release().model)
     version, tag = book.find(options.version)
     record, checks = verification.checks(git, book, version, tag)
+    if record is not None:
+        checks += verification.pushed(record)
     holds = record is not None and all(check.ok for check in checks)
     if options.json:
         listed = [dataclasses.asdict(check) for check in checks]

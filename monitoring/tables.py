@@ -1,0 +1,125 @@
+"""A log as Parquet: whole batches are of the schema, or are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from monitoring.reference import AT, SCORE, VERSION
+from monitoring.rows import LINE, Rows, by_day
+from pipeline.frames import DTYPES
+from pipeline.text import inert
+
+BATCH_ROWS = 100_000
+
+
+class Tables:
+    """Parquet files, checked by `rows`."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows, self.table, self.found = rows, rows.table, rows.found
+
+    def batches(self, path: Path) -> Iterator[pl.DataFrame]:
+        """The rows of one file that can be used."""
+        try:
+            lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+            height = lazy.select(pl.len()).collect().item()
+            for start in range(0, height, BATCH_ROWS):
+                rows = lazy.slice(start, BATCH_ROWS).collect()
+                self.found.lines += rows.height
+                named = self._named(rows.with_row_index(LINE, offset=start + 1))
+                if self.rows.version is not None and VERSION in named.columns:
+                    yield self._headed(named.filter(~self.rows.ours))
+                    named = named.filter(self.rows.ours)
+                yield self._typed(named)
+        except (pl.exceptions.PolarsError, OSError):
+            self.found.lines += 1
+            self.found.refuse("not Parquet", "", self.rows.file, 1, {self.found.last: 1})
+
+    def _named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """A batch under our names."""
+        own = {AT: "at", VERSION: "version", SCORE: "score", "model": "model"}
+        aliases = {self.table.key.name: "key", self.table.time.name: "time"} | own
+        rows = rows.rename(
+            {
+                other: one
+                for one, other in aliases.items()
+                if one not in rows.columns and other in rows.columns
+            }
+        )
+        rows = rows if AT in rows.columns else rows.with_columns(pl.lit(None, pl.String).alias(AT))
+        if VERSION in rows.columns:
+            rows = rows.with_columns(pl.col(VERSION).cast(pl.String).fill_null(""))
+        return rows
+
+    def _headed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of other versions, without their features."""
+        key, time = self.table.key, self.table.time.name
+        if not {key.name, time, "model"} <= set(rows.columns):
+            self.found.others += rows.height
+            self.found.count(self._days(rows))
+            return rows.clear()
+        nothing = [pl.lit(None, DTYPES[one.dtype]).alias(one.name) for one in self.table.features]
+        head = rows.select(
+            LINE, AT, "model", VERSION, pl.col(key.name).cast(DTYPES[key.dtype], strict=False), time
+        )
+        scores = self.rows.scores([None] * rows.height)
+        return self.rows.checked(head.with_columns(*nothing, scores.alias(SCORE)))
+
+    def _typed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """A batch in the types of the schema; none of it when its columns are others."""
+        wanted = {one.name: DTYPES[one.dtype] for one in self.table.features}
+        if not rows.height:
+            return rows
+        if isinstance(rows.schema.get("features"), pl.Struct):
+            inside = {one.name for one in rows.schema["features"].fields}  # type: ignore[attr-defined]
+            self.found.extra.update({inert(one): rows.height for one in inside - wanted.keys()})
+            if inside - wanted.keys():
+                return self._unfit(rows, min(inside - wanted.keys()))
+            rows = rows.unnest("features")
+        needed = [*wanted, self.table.key.name, self.table.time.name, AT, VERSION, SCORE, "model"]
+        lacking = [one for one in needed if one not in rows.columns]
+        self.found.missing.update({one: rows.height for one in lacking if one in wanted})
+        if lacking:
+            return self._unfit(rows, ", ".join(lacking))
+        for name, dtype in (wanted | {self.table.key.name: DTYPES[self.table.key.dtype]}).items():
+            try:
+                values = whole(rows[name], dtype) if name in wanted else rows[name]
+                rows = rows.with_columns(values.cast(dtype))
+            except pl.exceptions.PolarsError:
+                return self._unfit(rows, name)
+        try:
+            return self.rows.checked(rows.with_columns(self._scores(rows[SCORE]).alias(SCORE)))
+        except pl.exceptions.PolarsError:
+            return self._unfit(rows, "score")
+
+    def _unfit(self, rows: pl.DataFrame, where: str) -> pl.DataFrame:
+        self.found.refuse("another schema", where, self.rows.file, rows[LINE][0], self._days(rows))
+        return rows.clear()
+
+    def _days(self, rows: pl.DataFrame) -> dict[date | None, int]:
+        try:
+            return by_day(self.rows.dated(rows))
+        except pl.exceptions.PolarsError:
+            return {self.found.last: rows.height}
+
+    def _scores(self, scores: pl.Series) -> pl.Series:
+        if self.table.task == "multiclass":
+            return self.rows.scores(scores.to_list())
+        return scores.cast(pl.Float64)
+
+
+def whole(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """`values`, ready to become `dtype`: NaN is null where it has none.
+
+    Raises InvalidOperationError where numbers would lose their fraction.
+    """
+    if not (values.dtype.is_float() and dtype.is_integer()):
+        return values
+    values = values.fill_nan(None)
+    if not (values.drop_nulls() == values.drop_nulls().round()).all():
+        raise pl.exceptions.InvalidOperationError(f"{inert(values.name)} has fractions, and is {dtype}")
+    return values

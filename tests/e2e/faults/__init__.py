@@ -1,0 +1,1 @@
+"""The loop under faults: whole workflows run by act (`loop`, `forks`); single verbs without it (the rest)."""

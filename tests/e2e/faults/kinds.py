@@ -1,0 +1,141 @@
+"""Every fault of the table. QUICK needs no act: single verbs, each in worlds of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.faults import bot, releases, verbs
+from tests.e2e.faults.forks import FORKS
+from tests.e2e.faults.loop import LOOP, Seen
+from tests.e2e.faults.scene import Case
+from tests.e2e.faults.stock import Stock
+from tests.e2e.faults.table import Scenario
+from tests.servers import Fault
+
+SOON = {"Retry-After": "1"}
+API: Mapping[str, Fault] = {
+    "403 with Retry-After": Fault("", "", 403, SOON, {"message": "secondary rate limit"}),
+    "429": Fault("", "", 429, SOON),
+    "500": Fault("", "", 500),
+    "502 after it was done": Fault("", "", 502, after=True),
+    "no answer": Fault("", "", hang=True),
+}
+GIT: Mapping[str, Fault] = {
+    "403": Fault("", "", 403),
+    "429": Fault("", "", 429, SOON),
+    "500": Fault("", "", 500),
+    "502 after it was done": Fault("", "", 502, after=True),
+    "a cut": Fault("", "", 0),
+    "a cut after it was done": Fault("", "", 0, after=True),
+}
+BRIEF = ("500", "502 after it was done")
+MLFLOW = "MLflow down throughout"
+
+
+def _met(stock: Stock, case: Case, faults: Mapping[str, Fault], path: str, held: str) -> tuple[int, str]:
+    """How many writes met a fault, and how many of them needed the command once more."""
+    if stock.brief:
+        faults = {name: fault for name, fault in faults.items() if name in BRIEF}
+    seen = case.met(faults, lambda moment: path in moment)
+    times, again = sum(writes for writes, _ in seen), sum(reruns for _, reruns in seen)
+    return times, f"{held}; {again} of {times} needed the same command again"
+
+
+def _runs(stock: Stock) -> Seen:
+    return [
+        (verbs.run(stock).killed(), "the lock of an undisturbed run, to the byte"),
+        (verbs.push(stock).killed(), "one lock commit, whose data is on the remote; HEAD followed"),
+    ]
+
+
+def _releases(stock: Stock) -> Seen:
+    return [
+        (
+            releases.promote(stock).killed(releases.at_writes),
+            "one version, one staging tag, no tag here alone",
+        ),
+        (releases.release(stock).killed(), "one production tag, served by one process"),
+        (releases.rollback(stock).killed(), "one production tag, no tag here alone"),
+        (releases.deploy(stock).killed(), "always served; then by one process, of the new version"),
+    ]
+
+
+def _others(stock: Stock) -> Seen:
+    create, update = (verbs.comment(stock, update=update) for update in (False, True))
+    return [
+        (create.killed() + update.killed(), "one comment"),
+        (bot.retrain(stock).killed(), "one branch, commit, pull request, label and dashboard"),
+        (verbs.monitor(stock).killed(), "the last answer whole, then that of an undisturbed run"),
+    ]
+
+
+def _api(stock: Stock) -> Seen:
+    return [
+        _met(stock, verbs.comment(stock, update=False), API, "/comments", "one comment"),
+        _met(stock, bot.retrain(stock), API, "/repos/", "one pull request, one dashboard"),
+    ]
+
+
+def _git(stock: Stock) -> Seen:
+    pack = "git-receive-pack"
+    return [
+        _met(stock, verbs.push(stock), GIT, pack, "one lock commit, whose data is on the remote"),
+        _met(stock, releases.promote(stock), GIT, pack, "both tags or none, none here alone"),
+        _met(stock, releases.rollback(stock), GIT, pack, "one production tag, none here alone"),
+        _met(stock, bot.retrain(stock), GIT, pack, "one commit, one pull request"),
+    ]
+
+
+def _bots(stock: Stock) -> Seen:
+    with tempfile.TemporaryDirectory(dir=stock.folder) as folder:
+        bot.two(stock, Path(folder))
+    return [(1, "one made the pull request, the other ended with 23; a third changes nothing")]
+
+
+API_USERS = ("comment", "the bot")
+AGAIN = "then run again"
+ANSWERS = f"{', '.join(API)}, at each of its writes"
+QUICK: tuple[Scenario[Stock], ...] = (
+    Scenario(
+        "runs",
+        (
+            f"run (the training) killed in each of its stages, {AGAIN}",
+            f"push (the lock) killed before and after its push, {AGAIN}",
+        ),
+        _runs,
+    ),
+    Scenario(
+        "releases",
+        (
+            f"promote killed before and after its push, {AGAIN}",
+            f"release killed at each of its steps, its push and the swap, {AGAIN}",
+            "rollback killed at each of its steps and its push, then `release` of that version",
+            f"deploy killed while the new service starts and while it is watched, {AGAIN}",
+        ),
+        _releases,
+    ),
+    Scenario(
+        "others",
+        (
+            f"comment killed before and after it wrote a new one or an old one, {AGAIN}",
+            f"retrain (the bot) killed at each of its steps and writes, {AGAIN}",
+            f"monitor killed at each of its steps, {AGAIN}",
+        ),
+        _others,
+    ),
+    Scenario("answers", tuple(f"the API answers {who} with {ANSWERS}" for who in API_USERS), _api),
+    Scenario(
+        "pushes",
+        tuple(
+            f"the push of {what} meets {', '.join(GIT)}"
+            for what in ("the lock", "promote's tags", "rollback's tag", "the bot's branch")
+        ),
+        _git,
+    ),
+    Scenario("bots", ("two bots at once",), _bots),
+)  # fmt: skip
+SCENARIOS: tuple[Scenario[Any], ...] = (*QUICK, *LOOP, *FORKS)
+FAULTS = (*(fault for scenario in SCENARIOS for fault in scenario.faults), MLFLOW)
