@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,7 @@ Name = Literal["local", "kubernetes"]
 NAMES: tuple[Name, ...] = ("local", "kubernetes")
 STAGES: tuple[Stage, ...] = ("staging", "production")
 PORTS: dict[Stage, int] = {"staging": 3001, "production": 3000}
+BAKE = "MAINLINE_BAKE_SECONDS"
 FOLDER = "MAINLINE_DEPLOY_DIR"  # where the local target keeps its state; CI wipes the work tree
 
 
@@ -44,13 +46,15 @@ def local(
 ) -> Local:
     """The local target of a stage; what is not said is as it is served now, for a release says neither.
 
-    Raises ConfigError for a port that the environment names wrongly, RecordError for a damaged state.
+    Raises ConfigError for what the environment names wrongly, RecordError for a damaged state.
     """
     place = folder(stage) / State.location
     now = State.read(place) if place.exists() else None
     if now is not None and not now.stopped:
         port, host = port or now.port, host or now.host
-    return Local(folder(stage), stage, port or _port(stage), host or LOCAL, COMMAND, limits or Limits())
+    return Local(
+        folder(stage), stage, port or _port(stage), host or LOCAL, COMMAND, limits or Limits(bake=baking())
+    )
 
 
 def _port(stage: Stage) -> int:
@@ -60,6 +64,14 @@ def _port(stage: Stage) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise ConfigError(f"{name} is {text!r}", remedy="a port, 1 to 65535")
     return int(text)
+
+
+def baking() -> float:
+    """MAINLINE_BAKE_SECONDS: how long a new service is watched before the old one stops."""
+    text = os.environ.get(BAKE) or str(Limits().bake)
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text, re.ASCII):
+        raise ConfigError(f"{BAKE} is {text!r}", remedy="seconds, 0 to 9999")
+    return float(text)
 
 
 def target(name: Name, stage: Stage) -> Target:

@@ -1,7 +1,8 @@
 """The check over a long log: rows a second and peak memory, which must not grow with the rows.
 
 `python tests/bench/bench_check.py [ROWS …] [--parquet] [--labels] [--folder FOLDER]`: the real test rows,
-again and again under other keys, spread over a year; a label for each, in another order. `--folder` keeps them.
+again and again under other keys, spread over a year; a label for each, in another order. `--folder` keeps
+them.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Release:
 
     def link_code(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
-        for name in ("src", "serving"):
+        for name in ("src", "serving", "uv.lock"):
             if not (self.root / name).exists():
                 (self.root / name).symlink_to(ROOT / name)
 

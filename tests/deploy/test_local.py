@@ -223,6 +223,17 @@ def test_a_deployment_is_served_where_it_was(tmp_path: Path, monkeypatch: pytest
     assert deploying_.local("production").port == 3000, "it was stopped, to be served elsewhere"
 
 
+def test_the_environment_says_how_long_a_service_proves_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(deploying_.BAKE, raising=False)
+    assert deploying_.local("staging").limits.bake == 10
+    monkeypatch.setenv(deploying_.BAKE, "2.5")
+    assert deploying_.local("staging").limits.bake == 2.5
+    for wrong in ("-1", "soon", "nan", "1e9"):
+        monkeypatch.setenv(deploying_.BAKE, wrong)
+        with pytest.raises(ConfigError, match=deploying_.BAKE):
+            deploying_.local("staging")
+
+
 def test_what_is_deployed_runs_with_the_interpreter_of_the_machine(
     target: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -266,6 +266,7 @@ def opened(folder: Path, tell: Narrator, *, fast: bool, width: int = 3) -> Itera
     environment = {
         MARK: str(folder), "MAINLINE_STAGING_PORT": str(staging), "MAINLINE_PRODUCTION_PORT": str(production),
     }  # fmt: skip
+    environment |= {"MAINLINE_BAKE_SECONDS": "2"} if fast else {}
     (folder / "store").mkdir(exist_ok=True)
     with ExitStack() as stack:
         forge = stack.enter_context(hub(folder))

@@ -37,6 +37,8 @@ def missing() -> str:
         return "only root builds images without user namespaces"
     if shutil.which("docker") and subprocess.run(["docker", "version"], capture_output=True).returncode == 0:
         return "a Docker engine is here, and would be asked first"
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        return "no right to mount, which a build needs"
     absent = [name for name in NEEDED if shutil.which(name, path=PATH) is None]
     return f"not installed: {', '.join(absent)}" if absent else ""
 

@@ -46,7 +46,10 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
     )
     verb.add_argument("--host", help="local: the address to serve on (as before; 127.0.0.1)")
     verb.add_argument(
-        "--bake", type=float, default=10.0, metavar="SECONDS", help="local: how long to watch (%(default)s)"
+        "--bake",
+        type=float,
+        metavar="SECONDS",
+        help="local: how long to watch (MAINLINE_BAKE_SECONDS, else 10)",
     )
 
 
@@ -84,7 +87,7 @@ def _target(options: argparse.Namespace) -> deploying.Target:
 def _local(options: argparse.Namespace) -> deploying.Local:
     if options.port is not None and not 0 < options.port < 65536:
         raise ConfigError(f"{options.port} is no port", remedy="one of 1 to 65535")
-    limits = deploying.Limits(bake=max(options.bake, 0.0))
+    limits = None if options.bake is None else deploying.Limits(bake=max(options.bake, 0.0))
     return deploying.local(options.stage, port=options.port, host=options.host, limits=limits)
 
 
