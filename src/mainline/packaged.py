@@ -117,8 +117,8 @@ def check(command: Sequence[str], bento: Path, model_ms: float) -> dict[str, Any
 def image(command: Sequence[str], bento: Path, path: str, version: str) -> str:
     """Have a container image of the Bento made and pushed to `path`; its name with the registry's digest.
 
-    Its tag is of this Bento alone: a second try, or the loser of a race, would take the tag from an image that
-    a record names, which registries then delete, or refuse. Raises MainlineError.
+    Its tag is of this Bento alone: a second try, or the loser of a race, would take the tag from an image
+    that a record names, which registries then delete, or refuse. Raises MainlineError.
     """
     name = f"{path}:{version}-{objects.digests(bento).sha256[:12]}"
     said = _run([*command, "--bento", str(bento), "--name", name], "the image of the service")

@@ -87,9 +87,10 @@ def marking(most: int) -> Case:
 
 
 def test_what_a_rerun_doubles_is_seen() -> None:
-    assert marking(most=1).moments == [f"{STEP}▸ one"]
+    once = marking(most=1)
+    assert once.moments == [f"{STEP}▸ one"]
     with pytest.raises(Stopped, match="done twice"):
-        marking(most=1).killed()
+        once.killed()
     assert marking(most=2).killed() == 1
 
 
