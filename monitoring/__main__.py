@@ -5,6 +5,10 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mainline.errors import MainlineError
 
 VERBS = {
     "check": "measure what production answered, into reports/drift.json",
@@ -27,9 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         from mainline.errors import Interrupted
 
-        stopped = Interrupted("stopped", remedy="run the same command again")
-        print(f"{arguments[0]}: {stopped}", file=sys.stderr)
-        return stopped.exit_code
+        return _told(arguments[0], Interrupted("stopped", remedy="run the same command again"))
 
 
 def _run(arguments: list[str]) -> int:
@@ -41,8 +43,21 @@ def _run(arguments: list[str]) -> int:
         module = importlib.import_module(f"monitoring.{arguments[0]}")
         return int(module.main(arguments[1:]) or 0)
     except MainlineError as error:
-        print(f"{arguments[0]}: {error}", file=sys.stderr)
-        return error.exit_code
+        return _told(arguments[0], error)
+    except Exception as error:
+        from monitoring import disk
+
+        if not disk.full(error):
+            raise
+        return _told(arguments[0], disk.no_room(error))
+
+
+def _told(verb: str, error: MainlineError) -> int:
+    """Say what happened; its exit code."""
+    from mainline.untrusted import told
+
+    print(told(f"{verb}: {error}"), file=sys.stderr)
+    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from monitoring import labels as labelling
 from monitoring import observed
 from monitoring.observed import Observed
 from monitoring.reference import Reference
-from monitoring.staging import Stage
+from monitoring.staging import Stage, write
 from monitoring.tallies import DAY
 
 BUCKETS = 64
@@ -72,7 +72,7 @@ class Joined:
     def _spread(self, frame: pl.DataFrame, kind: str, number: int) -> None:
         bucket = (pl.col(self.table.key.name).hash(seed=0) % BUCKETS).alias(BUCKET)
         for (value,), some in frame.with_columns(bucket).partition_by(BUCKET, as_dict=True).items():
-            _write(some.drop(BUCKET), self._folder / kind / str(value), number)
+            write(some.drop(BUCKET), self._folder / kind / str(value), number)
 
     def _meet(self, bucket: int) -> None:
         told = _files(self._folder / LABELS / str(bucket))
@@ -89,7 +89,7 @@ class Joined:
         met = self._concatenated(asked).join(known, on=key)
         self.unknown += known.height - met[key].n_unique()
         for (group,), some in met.partition_by(GROUP, as_dict=True).items():
-            _write(some.drop(GROUP), self._folder / MET / str(group), bucket)
+            write(some.drop(GROUP), self._folder / MET / str(group), bucket)
 
     def _concatenated(self, files: Iterable[Path]) -> pl.DataFrame:
         read = [pl.read_parquet(file, glob=False) for file in files]
@@ -98,13 +98,6 @@ class Joined:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"))
-
-
-def _write(frame: pl.DataFrame, folder: Path, number: int) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{number:06d}.parquet"
-    frame.write_parquet(file, compression="lz4")
-    return file
 
 
 def observe(
@@ -122,7 +115,7 @@ def observe(
     for number, days in enumerate(stage.days(first, last)):
         labels = joined.read(days) if joined else None
         part = observed.part(stage.read(days), labels, reference, known_by, anew)
-        file = _write(part.outcomes, stage.folder / OUTCOMES, number)
+        file = write(part.outcomes, stage.folder / OUTCOMES, number)
         ends.append((days[0], days[-1], file))
         parts.append(part.without_rows())
 

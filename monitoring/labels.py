@@ -18,7 +18,7 @@ import polars as pl
 from mainline.errors import DataError
 from mainline.schema import FeatureTable
 from mainline.settings import Month
-from monitoring import places
+from monitoring import disk, places
 from monitoring.observed import KNOWN
 from monitoring.tables import whole
 from pipeline import featurize, ingest
@@ -67,11 +67,18 @@ def _read(name: str, table: FeatureTable) -> Iterator[pl.DataFrame]:
             for start in range(0, height, BATCH_ROWS):
                 yield picked.slice(start, BATCH_ROWS).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
+        if disk.full(error):
+            raise
         raise DataError(
             f"the labels {inert(name)} cannot be read",
-            why=str(error).splitlines()[0],
+            why=said(error),
             remedy="correct the file, or leave it out",
         ) from None
+
+
+def said(error: Exception) -> str:
+    """Its first line, which may quote the table, made harmless."""
+    return inert(next(iter(str(error).splitlines()), "") or type(error).__name__, 200)
 
 
 def none(table: FeatureTable) -> pl.DataFrame:
@@ -119,7 +126,7 @@ def normal(frame: pl.DataFrame, table: FeatureTable = FEATURES) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         raise DataError(
             "the labels are of another type than the use case declares",
-            why=str(error).splitlines()[0],
+            why=said(error),
             remedy=f"{target.name} is {target.dtype}, {key.name} {key.dtype}",
         ) from None
     if typed.schema[target.name].is_float():

@@ -170,25 +170,6 @@ def gathered(parts: list[Part], outcomes: Outcomes, unknown_labels: int = 0) -> 
     return found
 
 
-def at_once(
-    rows: pl.DataFrame,
-    labels: pl.DataFrame | None,
-    reference: Reference,
-    known_by: datetime | None = None,
-    anew: pl.DataFrame | None = None,
-) -> Observed:
-    """Rows that fit into memory."""
-    only = part(rows, labels, reference, known_by, anew)
-    outcomes = only.outcomes
-
-    def within(first: date, last: date) -> pl.DataFrame:
-        return outcomes.filter(pl.col(DAY).is_between(first, last))
-
-    key = reference.table.key.name
-    unknown = labels.join(rows.select(key), on=key, how="anti").height if labels is not None else 0
-    return gathered([only], within, unknown)
-
-
 def no_outcomes(reference: Reference) -> pl.DataFrame:
     table = reference.table
     score = pl.List(pl.Float64) if table.task == "multiclass" else pl.Float64()

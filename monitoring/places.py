@@ -13,13 +13,14 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from mainline.errors import DataError, SourceError
+from monitoring import disk
 from pipeline.ingest import S3_LIST
 from pipeline.text import inert
 
 S3 = "s3://"
 KINDS = (".jsonl", ".parquet")
 CURRENT = "predictions.jsonl"  # the file that the service still writes to
-REMEDY = "check the network, and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+REMEDY = "check the network, AWS_ENDPOINT_URL (http://host:port), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
 
 
 def files(place: str) -> list[str]:
@@ -106,6 +107,8 @@ def _answering(place: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (OSError, BotoCoreError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (OSError, BotoCoreError, ValueError) as error:  # ValueError: of an address that is none
+        if disk.full(error):  # here, where the copy goes
+            raise
+        why = " ".join(str(error).split()) or type(error).__name__
         raise SourceError(f"{inert(place)} cannot be read", why=inert(why, 300), remedy=REMEDY) from None

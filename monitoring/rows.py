@@ -89,14 +89,11 @@ class Rows:
             return pl.Series(scores, dtype=pl.Float64)
         classes = self.table.classes
         listed = [
-            [one[name] for name in classes]
-            if isinstance(one, dict) and one.keys() == set(classes)
-            else one
-            if isinstance(one, list) and len(one) == len(classes)
-            else None
+            [one[name] for name in classes] if isinstance(one, dict) and one.keys() == set(classes) else one
             for one in scores
         ]
-        return pl.Series(listed, dtype=pl.List(pl.Float64))
+        good = [one if _numbers(one, len(classes)) else None for one in listed]
+        return pl.Series(good, dtype=pl.List(pl.Float64))
 
 
 def typed(declared: Column, values: list[Any] | pl.Series) -> pl.Series:
@@ -127,6 +124,11 @@ def parsed(text: object) -> datetime | None:
 
 def by_day(frame: pl.DataFrame) -> dict[date | None, int]:
     return dict(frame.group_by(DAY, maintain_order=True).len().iter_rows())
+
+
+def _numbers(score: object, count: int) -> bool:
+    """Whether it is a list of so many of them; `true` is none."""
+    return isinstance(score, list) and len(score) == count and all(type(one) in (int, float) for one in score)
 
 
 def _possible(score: pl.Series, table: FeatureTable) -> NDArray[np.bool_]:

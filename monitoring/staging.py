@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from monitoring import disk
 from monitoring.reference import AT
 from monitoring.tallies import DAY
 
@@ -44,9 +45,7 @@ class Stage:
     def _write(self, held: list[pl.DataFrame], number: int) -> None:
         together = pl.concat(held)
         for (day,), rows in together.partition_by(DAY, as_dict=True, maintain_order=True).items():
-            folder = self.folder / DAYS / str(day)
-            folder.mkdir(parents=True, exist_ok=True)
-            rows.drop(DAY).write_parquet(folder / f"{number:06d}.parquet", compression="lz4")
+            write(rows.drop(DAY), self.folder / DAYS / str(day), number)
             self.rows[day] = self.rows.get(day, 0) + rows.height
         for day, rows in together[AT].dt.date().drop_nulls().value_counts().iter_rows():
             self.answered[day] = self.answered.get(day, 0) + rows
@@ -77,6 +76,17 @@ class Stage:
         """All rows of these days, in the order in which they were answered; or only some columns."""
         files = [file for day in days for file in sorted((self.folder / DAYS / str(day)).glob("*.parquet"))]
         return pl.concat([pl.read_parquet(file, columns=columns, glob=False) for file in files])
+
+
+def write(frame: pl.DataFrame, folder: Path, number: int) -> Path:
+    """The file, one of many in `folder`. Raises StorageError, OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{number:06d}.parquet"
+    try:
+        frame.write_parquet(file, compression="lz4")
+    except pl.exceptions.PolarsError as error:  # of our own rows only the disk can refuse any
+        raise disk.no_room(error) from None
+    return file
 
 
 def _whole(rows: dict[date, int], share: float) -> date:

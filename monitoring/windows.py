@@ -29,30 +29,6 @@ from pipeline.text import inert
 Span = tuple[date, date]  # first and last day, both included
 
 
-def measure(
-    rows: pl.DataFrame,
-    labels: pl.DataFrame | None,
-    reference: Reference,
-    policy: MonitorPolicy,
-    until: date,
-    *,
-    known_by: datetime | None = None,
-    anew: pl.DataFrame | None = None,
-) -> Drift:
-    """The record from rows in memory.
-
-    Args:
-        rows: key, time and features under the use case's names, and `reference.SCORE`; the block,
-            `reference.VERSION` and `reference.AT` where they are known (no version: production's).
-        labels: as `monitoring.labels.normal` makes them; None: there are none.
-        until: the last day that is looked at.
-        known_by: labels that became known later do not exist yet (local time, as the rows').
-        anew: key and features as computed from the raw data, for the skew.
-    """
-    found = observed.at_once(rows, labels, reference, known_by, anew)
-    return record(found, reference, policy, until, known_by=known_by, log=Found(lines=rows.height))
-
-
 def record(
     found: Observed,
     reference: Reference,

@@ -25,6 +25,7 @@ from mainline.images import BENTO, PASSWORD, USER
 ENGINES = ("docker", "podman", "buildah")
 NAME = re.compile(r"(?P<path>(?P<host>[a-z0-9][a-z0-9.-]*(:[0-9]+)?)/[a-z0-9][a-z0-9._/-]*):[A-Za-z0-9_.-]+")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+HUB = re.compile(r"^(index\.)?docker\.io/(library/)?")  # Docker leaves this out where it lists names
 BUILD, PUSH, TRY = 1800, 900, 120  # seconds
 SOURCE = "/home/bentoml/bento/src"  # where BentoML puts what we pack
 ANSWERS = "from serving import schemas, service as s; s.model().predict([schemas.example(s.FEATURES)])"
@@ -138,8 +139,8 @@ def _try(engine: str, name: str, environment: Mapping[str, str]) -> None:
         return
     container = _run([engine, "from", "--pull-never", name], environment, TRY, remedy).strip()
     try:
-        command = [engine, "run", "--workingdir", SOURCE, container, "--", "python", "-c", ANSWERS]
-        _run(command, environment, TRY, remedy)
+        shut = ("--network", "none", "--cap-drop", "ALL", "--workingdir", SOURCE)  # as far as it can
+        _run([engine, "run", *shut, container, "--", "python", "-c", ANSWERS], environment, TRY, remedy)
     finally:
         subprocess.run([engine, "rm", container], env=environment, capture_output=True)
 
@@ -151,7 +152,8 @@ def _pushed(engine: str, name: str, path: str, file: Path, environment: Mapping[
         _run([engine, "push", name], environment, PUSH, remedy)
         format_ = "{{range .RepoDigests}}{{println .}}{{end}}"
         said = _run([engine, "image", "inspect", "--format", format_, name], environment, PUSH, remedy)
-        digests = {line.partition("@")[2] for line in said.splitlines() if line.partition("@")[0] == path}
+        listed = [line.partition("@") for line in said.splitlines()]
+        digests = {digest for name, _, digest in listed if name in (path, HUB.sub("", path))}
     else:
         _run([engine, "push", "--digestfile", str(file), name], environment, PUSH, remedy)
         said = file.read_text() if file.exists() else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def test_the_control_plane_imports_only_itself_and_lower_layers(module: str) -> 
         assert other.startswith("mainline"), f"{module} imports {other}"
         if other != "mainline":
             assert LAYERS[other.split(".")[1]] <= LAYERS[name], f"{module} imports the higher {other}"
+
+
+def test_the_readme_of_the_control_plane_names_each_module_in_its_layer() -> None:
+    text = (imports.ROOT / "src/mainline/README.md").read_text()
+    rows = {
+        line[2]: set(re.findall(r"`(\w+)/?`", line))
+        for line in text.splitlines()
+        if re.match(r"\| \d \|", line)
+    }
+    assert rows == {str(layer): {name for name in LAYERS if LAYERS[name] == layer} for layer in range(5)}
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("usecase.")])

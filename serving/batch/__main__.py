@@ -13,16 +13,16 @@ import shutil
 import signal
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
-from mainline.errors import ConfigError, Interrupted, MainlineError, StorageError
+from mainline.errors import ConfigError, Interrupted, MainlineError
 from mainline.settings import Month
 from pipeline.text import inert
 from serving import run as service
 from serving import settings, signature
 from serving.batch import opening, places, running, writing
 from serving.batch.places import Database, Place
+from serving.batch.progress import unheard
 from serving.batch.scoring import Scorer
 from usecase.schema import FEATURES
 
@@ -36,19 +36,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return score(options)
     except MainlineError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        raise
+        return _failed(error)
     except OSError as error:
-        print(writing.full(SPOOL, error), file=sys.stderr)
-        return StorageError.exit_code
+        return _failed(writing.full(SPOOL, error))
     except KeyboardInterrupt:
         words = "what is finished stays, nothing is there by half"
-        print(
-            Interrupted("stopped", why=words, remedy="the same command goes on from there"), file=sys.stderr
-        )
-        return Interrupted.exit_code
+        return _failed(Interrupted("stopped", why=words, remedy="the same command goes on from there"))
+
+
+def _failed(error: MainlineError) -> int:
+    """Its exit code, also where nobody reads what is said."""
+    with unheard(sys.stderr):
+        print(error, file=sys.stderr)
+    return error.exit_code
 
 
 def stop(*_: object) -> None:
@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
 
 def score(options: argparse.Namespace) -> int:
     """Open, check, score, tell. Raises MainlineError."""
-    given = places.parse(options.input) if options.input else None
+    given = None if options.input is None else places.parse(options.input)
     out = places.parse(options.output)
     choice = opening.Choice.parse(options.by, options.since, options.until, options.keep)
     threads = opening.threads(options.threads)
@@ -119,7 +119,8 @@ def score(options: argparse.Namespace) -> int:
             summary = running.run(source, sink, scorer, wish)
         finally:
             source.close()
-        _tell(options, summary, scorer, label)
+        with unheard(sys.stdout):
+            _tell(options, summary, scorer, label)
         return 0
     finally:
         shutil.rmtree(spool, ignore_errors=True)
@@ -127,7 +128,7 @@ def score(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace, given: Place | None, out: Place) -> None:
     """Raises ConfigError for what cannot go together."""
-    if options.month:
+    if options.month is not None:
         Month.parse(options.month, name="--month")
     if not isinstance(given, Database) and (options.since or options.until):
         raise ConfigError("--since and --until are for tables", remedy="--month, or name the files")
@@ -178,5 +179,4 @@ def _tell(options: argparse.Namespace, summary: running.Summary, scorer: Scorer,
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):
-        sys.exit(main())
+    sys.exit(main())

@@ -1,8 +1,9 @@
 """Scores as Parquet in an S3 store: OUT/version=v1.3.0/PARTITION.parquet; _manifest/ says what is finished.
 
-A file is uploaded under a temporary key, copied to its own, and then noted with its ETag. What is cut off in
-between has no note, or one of another ETag: the next run writes that file again. A store has no lock: of two
-runs at once each scores all, to the same keys; a file that is not the one noted is scored again by the next.
+A file is uploaded under a temporary key; where it is new, a note says whose it is; it is copied to its own
+key and noted with its ETag. What is cut off in between has no ETag noted, or another: the next run writes it
+again. A store has no lock: of two runs at once each scores all, to the same keys; a file that is not the one
+noted is scored again by the next.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Bucket:
         self._temporary = f"{self._root}/_tmp/{uuid.uuid4()}"  # no .parquet: no reader takes it for scores
         self._store: Any = None
         self._here: dict[str, dict[str, Any]] = {}
-        self._known: dict[str, Done] = {}
+        self._known: dict[str, Done] = {}  # by file
 
     def __enter__(self) -> Self:
         """Raises StorageError."""
@@ -47,7 +48,8 @@ class Bucket:
             notes = [path for path in self._here if path.startswith(f"{self._root}/_manifest/")]
             with ThreadPoolExecutor(READERS) as pool:
                 found = [_parsed(content) for content in pool.map(self._store.cat_file, notes)]
-        self._known = {one.partition: one for one in found if one is not None}
+        known = [one for one in found if one is not None and self._key(one.partition) in self._here]
+        self._known = {file_name(one.partition): one for one in known}
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -61,30 +63,40 @@ class Bucket:
 
     def done(self) -> dict[str, Done]:
         """What is finished of this source, by partition."""
-        mine = {name: one for name, one in self._known.items() if one.source == self._source}
-        return {name: one for name, one in mine.items() if self._whole(one)}
+        return {name: one for name, one in self.known().items() if self._whole(one)}
+
+    def known(self) -> dict[str, Done]:
+        """What there is of this source, by partition; a kill may have left it without its note."""
+        return {one.partition: one for one in self._known.values() if one.source == self._source}
 
     def write(self, scored: Iterator[pl.DataFrame], done: Done) -> None:
         """Replace the partition's object, then note it. Raises StorageError, ConfigError."""
-        refuse_other(self._known.get(done.partition), self._source)
-        local, key = self._spool / "scored.parquet", self._key(done.partition)
+        file, key = file_name(done.partition), self._key(done.partition)
+        refuse_other(self._known.get(file), done.partition, self._source)
+        local = self._spool / "scored.parquet"
         try:
             stream(scored, local)
             size = local.stat().st_size
         except OSError as error:
             raise full(local, error) from None
         with s3.refusals(f"{places.S3}{key}", StorageError, "written"):
-            noted = done.model_copy(update={"bytes": size, "etag": self._uploaded(local, key)})
-            self._store.pipe_file(self._note(done.partition), noted.model_dump_json().encode())
-        self._known[done.partition] = noted
+            noted = done.model_copy(update={"bytes": size, "etag": self._uploaded(local, done)})
+            self._noted(noted)
+        self._known[file] = noted
         local.unlink()
 
-    def _uploaded(self, local: Path, key: str) -> str:
+    def _noted(self, done: Done) -> None:
+        self._store.pipe_file(self._note(done.partition), done.model_dump_json().encode())
+
+    def _uploaded(self, local: Path, done: Done) -> str:
         """Its ETag. The key holds what it held, or all of the file."""
+        key = self._key(done.partition)
         self._store.put_file(str(local), self._temporary)
         size = self._store.info(self._temporary)["size"]
         if size != local.stat().st_size:
             raise OSError(f"{size:,} bytes arrived, of {local.stat().st_size:,}")
+        if file_name(done.partition) not in self._known:
+            self._noted(done)  # without its ETag: begun
         self._store.cp_file(self._temporary, key)
         return str(self._store.info(key)["ETag"])
 
@@ -94,7 +106,7 @@ class Bucket:
             with s3.refusals(f"{places.S3}{self._key(name)}", StorageError, "removed"):
                 self._store.rm_file(self._key(name))
                 self._store.rm_file(self._note(name))
-            self._known.pop(name, None)
+            self._known.pop(file_name(name), None)
 
     def _key(self, partition: str) -> str:
         return f"{self._root}/{file_name(partition)}"

@@ -79,6 +79,10 @@ class Tables:
         rows = [dict(zip(fields, row, strict=True)) for row in said]
         return {row["partition"]: Done.model_validate(row) for row in rows}
 
+    def known(self) -> dict[str, Done]:
+        """The same: a transaction leaves nothing by half."""
+        return self.done()
+
     def write(self, scored: Iterator[pl.DataFrame], done: Done) -> None:
         """The partition's rows and its line of the bookkeeping, both or none.
 
@@ -136,24 +140,20 @@ class Tables:
 
     def _refuse_others(self) -> None:
         """Raises ConfigError for tables of these names that are not ours: a write could round scores."""
+        name = self._place.table
         tables = (
-            (self._scores, self._rows, "key, version"),
-            (self._book, BOOK, "source, partition, version"),
+            (self._scores, name, self._rows, {"key", "version"}),
+            (self._book, f"{name}_partitions", BOOK, {"source", "partition", "version"}),
         )
-        for relation, columns, unique in tables:
+        for relation, table, columns, unique in tables:
             if not self._there(relation):
                 continue
             empty = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in columns.items())
             found, wanted = self._shape(relation), self._shape(f"(SELECT {empty}) AS ours")
             if found != wanted:
                 raise _theirs(relation, f"it has {', '.join(found)}; scores have {', '.join(wanted)}")
-            try:
-                self._asked(
-                    f"EXPLAIN INSERT INTO {relation} SELECT * FROM {relation} LIMIT 0 "  # noqa: S608 - quoted
-                    f"ON CONFLICT ({unique}) DO NOTHING"
-                )
-            except ServiceError as error:
-                raise _theirs(relation, f"UNIQUE ({unique}) is not there: {error.why}") from None
+            if unique not in self._unique(table):
+                raise _theirs(relation, f"UNIQUE ({', '.join(sorted(unique))}) is not there")
 
     def _there(self, relation: str) -> bool:
         try:
@@ -193,6 +193,10 @@ class Tables:
     @abstractmethod
     def _shape(self, relation: str) -> list[str]:
         """Its columns with their types, in order. Raises ServiceError when it is not there."""
+
+    @abstractmethod
+    def _unique(self, table: str) -> list[set[str]]:
+        """The columns of each of its unique constraints. Needs no right to write."""
 
 
 def _listed(columns: dict[str, str]) -> str:

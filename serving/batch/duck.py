@@ -79,6 +79,16 @@ class DuckTables(Tables):
         assert self._database is not None  # noqa: S101 - it answered
         return [f"{column[0]} {str(column[1]).lower()}" for column in self._database.description or ()]
 
+    def _unique(self, table: str) -> list[set[str]]:
+        found = self._asked(
+            "SELECT constraint_column_names FROM duckdb_constraints() "
+            "WHERE constraint_type IN ('UNIQUE', 'PRIMARY KEY') AND database_name = current_database() "
+            "AND lower(schema_name) = lower(coalesce(nullif($1, ''), current_schema())) "
+            "AND lower(table_name) = lower($2)",
+            (self._place.schema, table),
+        )
+        return [{*columns} for (columns,) in found]
+
     def _failed(self, error: Exception) -> MainlineError:
         text = inert((str(error).splitlines() or [""])[0], 300)
         if isinstance(error, duckdb.IOException) and "lock" in str(error).lower():

@@ -15,7 +15,7 @@ from serving.batch.files import Files
 from serving.batch.folder import Folder
 from serving.batch.places import Database, Place
 from serving.batch.running import Sink, Source
-from serving.batch.tables import By
+from serving.batch.tables import LAST, By
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,9 @@ class Choice:
     def parse(cls, by: str, since: str | None, until: str | None, keep: str) -> Choice:
         """Raises ConfigError."""
         first, last = _day(since, "--since"), _day(until, "--until")
+        for name, day in (("--since", first), ("--until", last)):
+            if day and day >= LAST:
+                raise ConfigError(f"{name} is {day}", remedy=f"name a day before {LAST}; without {name}: all")
         if first and last and first > last:
             raise ConfigError(f"--since {first} is after --until {last}", remedy="both days are inside")
         return cls("day" if by == "day" else "month", first, last, keep)

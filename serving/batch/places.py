@@ -74,7 +74,7 @@ def parse(text: str) -> Place:
     """A path or s3:// prefix as it is, or a database's table. Raises ConfigError."""
     kind = re.match(r"(duckdb|postgresql|postgres):", text)
     if kind is None:
-        if not text or (SCHEME.match(text) and not remote(text)):
+        if not text or (SCHEME.match(text) and not re.match(f"{S3}[^/]", text)):
             raise ConfigError(f"{_shown(text)!r} is no place that can be read or written", remedy=REMEDY)
         return text
     try:

@@ -15,8 +15,17 @@ from mainline.errors import DataError, ServiceError
 from pipeline.text import inert
 from serving.batch.connections import connected, type_name
 from serving.batch.database import Tables, twice
+from serving.batch.places import qualified
 from serving.batch.progress import say
 
+# Of all rows, by columns, and checked at once: what a row cannot be there twice for.
+UNIQUE = """
+SELECT array_agg(a.attname::text) FROM pg_index AS i
+CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number
+WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate
+  AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
+GROUP BY i.indexrelid"""
 BEAT = 0.5  # seconds between two tries for the lock
 
 
@@ -83,6 +92,10 @@ class PostgresTables(Tables):
             raise self._failed(error) from None
         columns = asked.description or ()
         return [f"{column.name} {type_name(self._connection, column.type_code)}" for column in columns]
+
+    def _unique(self, table: str) -> list[set[str]]:
+        found = self._asked(UNIQUE, (qualified(self._place.schema, table),))
+        return [{*columns} for (columns,) in found]
 
     def _failed(self, error: psycopg.Error) -> DataError | ServiceError:
         text = inert((str(error).splitlines() or [""])[0], 300)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -12,9 +15,22 @@ from pipeline.text import inert
 BEAT = 1.0  # seconds between two lines of progress
 
 
+@contextmanager
+def unheard(stream: TextIO) -> Iterator[None]:
+    """Whoever reads may go: what is told is not the work. From then on it is told to nobody."""
+    try:
+        yield
+        stream.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # or what is still in its buffer fails when the process ends
+        os.close(nowhere)
+
+
 def say(text: str) -> None:
     """Before what takes its time and would look like nothing."""
-    print(inert(text, 300), file=sys.stderr, flush=True)
+    with unheard(sys.stderr):
+        print(inert(text, 300), file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -34,9 +50,7 @@ class Progress:
         self._told = now
         speed = self.rows / max(now - self._started, 1e-9)
         end = "\r" if self.stream.isatty() else "\n"
-        print(
-            f"{self.rows:,} rows, {speed:,.0f}/s, in {inert(partition, 60)}  ",
-            end=end,
-            file=self.stream,
-            flush=True,
-        )
+        with unheard(self.stream):
+            print(
+                f"{self.rows:,} rows, {speed:,.0f}/s, in {inert(partition, 60)}  ", end=end, file=self.stream
+            )

@@ -58,9 +58,9 @@ def file_name(partition: str) -> str:
     return partition if partition.endswith(".parquet") else f"{partition}.parquet"
 
 
-def refuse_other(known: Done | None, source: str) -> None:
-    """Raises ConfigError where another source has written the partition."""
-    if known is not None and known.source != source:
+def refuse_other(known: Done | None, partition: str, source: str) -> None:
+    """`known`: of its file. Raises ConfigError where another partition or source has written it."""
+    if known is not None and (known.partition, known.source) != (partition, source):
         raise ConfigError(
             f"{inert(known.partition)} is here already, from {inert(known.source)}",
             remedy="give each source a folder of its own, or the same name: --source NAME",

@@ -39,6 +39,9 @@ class Sink(AbstractContextManager["Sink"], Protocol):
     def done(self) -> dict[str, Done]:
         """What is finished."""
 
+    def known(self) -> dict[str, Done]:
+        """What there is of this source, finished or not."""
+
     def write(self, scored: Iterator[pl.DataFrame], done: Done) -> None:
         """All of the partition and its note, or nothing."""
 
@@ -94,7 +97,7 @@ def run(source: Source, sink: Sink, scorer: Scorer, wish: Wish) -> Summary:
             found.rows += partition.rows
             if not wish.dry_run:
                 sink.write(_scored(partition, scorer, progress), _done(partition, scorer, wish.source))
-        found.gone = _gone(before, found, sink, wish)
+        found.gone = _gone(found, sink, wish)
     found.seconds = time.monotonic() - started
     return found
 
@@ -109,9 +112,9 @@ def _state(done: Done | None, partition: Partition, scorer: Scorer, *, force: bo
     return "forced" if force else "finished"
 
 
-def _gone(before: dict[str, Done], found: Summary, sink: Sink, wish: Wish) -> list[str]:
+def _gone(found: Summary, sink: Sink, wish: Wish) -> list[str]:
     """Partitions that the source no longer has: their rows may be elsewhere in it by now."""
-    gone = [name for name in before if name not in found.states] if wish.everything else []
+    gone = [name for name in sink.known() if name not in found.states] if wish.everything else []
     if not gone or wish.dry_run:
         return gone
     if not wish.prune:

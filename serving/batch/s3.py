@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,12 @@ from mainline.errors import DataError, MainlineError, SourceError
 from pipeline.text import inert
 from serving.batch.places import S3, hidden
 from serving.batch.progress import say
+from serving.batch.writing import full
 
 CONFIG = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}
 REMEDY = "check the address, the network, and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def connect() -> Any:
@@ -35,7 +39,7 @@ def refusals(text: str, kind: type[MainlineError], what: str) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, BotoCoreError) as error:
+    except (OSError, ValueError, BotoCoreError) as error:  # ValueError: an endpoint that is no address
         why = inert(str(error) or type(error).__name__, 300)
         raise kind(f"{inert(text, 200)} cannot be {what}", why=why, remedy=REMEDY) from None
 
@@ -43,7 +47,7 @@ def refusals(text: str, kind: type[MainlineError], what: str) -> Iterator[None]:
 def fetched(text: str, into: Path) -> dict[str, Path]:
     """The files of a prefix, copied here: their keys and digests are looked at before any is scored.
 
-    Raises SourceError, DataError.
+    Raises SourceError, DataError, StorageError (no room here).
     """
     root = key(text)
     with refusals(text, SourceError, "read"):
@@ -52,13 +56,26 @@ def fetched(text: str, into: Path) -> dict[str, Path]:
         parent = root if found != [root] else root.rpartition("/")[0]
         names = {path.removeprefix(f"{parent}/"): path for path in found}
         wanted = {n: path for n, path in names.items() if n.endswith(".parquet") and not hidden(n)}
-        if any(".." in name.split("/") for name in wanted):
-            raise DataError(f"{inert(text, 200)} holds a name with ..", remedy="rename that object")
+        if odd := [name for name in wanted if {"", ".."} & {*name.split("/")}]:
+            what = f"{inert(text, 200)} holds a name that is a path: {inert(odd[0], 200)}"
+            raise DataError(
+                what, why="with // or .. in it, it could lie elsewhere", remedy="rename that object"
+            )
         if not wanted:
             raise DataError(f"{inert(text, 200)} holds no Parquet file", remedy="files are found by .parquet")
         say(f"fetching {len(wanted):,} files from {text}")
+        return _copied(store, wanted, into)
+
+
+def _copied(store: Any, wanted: dict[str, str], into: Path) -> dict[str, Path]:
+    """Raises StorageError where it is our disk that refuses."""
+    local = {name: into / f"{number}.parquet" for number, name in enumerate(wanted)}
+    try:
         into.mkdir(parents=True, exist_ok=True)
-        local = {name: into / f"{number}.parquet" for number, name in enumerate(wanted)}
         for name, path in wanted.items():
             store.get_file(path, str(local[name]))
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise full(into, error) from None
     return local

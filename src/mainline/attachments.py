@@ -16,6 +16,7 @@ from mainline.records import Manifest, Metrics
 from mainline.supply import packages, provenance, sbom
 
 GROUP = "serving"
+CHOSEN, PASSWORD = "MAINLINE_SIGNING", "MAINLINE_SIGNING_PASSWORD"
 KEY, PEM = "MAINLINE_SIGNING_KEY", "MAINLINE_SIGNING_PEM"  # the key: its file, or all of it, for a job of CI
 DEPENDS = ("dvc.lock", "uv.lock")
 
@@ -52,9 +53,17 @@ def make(built: Built, folder: Path) -> dict[str, Path]:
 @contextmanager
 def _signer(environ: Mapping[str, str]) -> Iterator[signing.Key | signing.Keyless | None]:
     """What signs; a key that the environment holds lies in a file of our own for that long."""
+    with signing_environment(environ) as given:
+        yield signing.signer({**environ, **given})
+
+
+@contextmanager
+def signing_environment(environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """What a process needs that signs; no other child of ours is given it (`packaged`)."""
+    given = {name: environ[name] for name in (KEY, PASSWORD, CHOSEN) if environ.get(name)}
     pem = environ.get(PEM, "").strip()
     if not pem:
-        yield signing.signer(environ)
+        yield given
         return
     if environ.get(KEY):
         raise ConfigError(f"both {KEY} and {PEM} are set", remedy="unset one")
@@ -62,7 +71,7 @@ def _signer(environ: Mapping[str, str]) -> Iterator[signing.Key | signing.Keyles
         path = Path(folder) / "key.pem"
         path.touch(mode=0o600)
         path.write_text(f"{pem}\n")
-        yield signing.signer({**environ, KEY: str(path)})
+        yield {**given, KEY: str(path)}
 
 
 def _build(built: Built) -> provenance.Build:

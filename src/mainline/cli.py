@@ -51,16 +51,16 @@ def _run(arguments: list[str] | None) -> int:
     import io
 
     options = parser().parse_args(arguments)
+    code = 128 + signal.SIGPIPE  # the reader left while the verb was at work: nobody knows how far it came
     try:
         if not options.json:
             return _verb(options)[0]
         with contextlib.redirect_stdout(io.StringIO()) as told:
             code, error = _verb(options)
         print(told.getvalue() or _failure(code, error), end="", flush=True)
-        return code
     except BrokenPipeError:
-        sys.stderr.close()  # the reader left (`| head`): no traceback at exit
-        return 0
+        sys.stderr.close()  # no traceback at exit
+    return code
 
 
 def _verb(options: argparse.Namespace) -> tuple[int, MainlineError | None]:

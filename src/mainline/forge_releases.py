@@ -191,9 +191,11 @@ def _fits(asset: Asset, there: GitReleaseAsset) -> bool:
 
 def _text(release: GitRelease, page: Page) -> tuple[str, str]:
     """Title and text as they should be: people's words around ours stay, and their title."""
-    before, beginning, rest = (release.body or "").replace("\r\n", "\n").partition(BEGINNING)
-    after = rest.partition(END)[2]
-    if not beginning:
+    body = (release.body or "").replace("\r\n", "\n")
+    before, beginning, rest = body.partition(BEGINNING)
+    _, end, after = rest.partition(END)
+    if not (beginning and end):  # where ours would end, nobody can tell
+        before, after = body.replace(BEGINNING, ""), ""
         before = f"{before.rstrip()}\n\n" if before.strip() else ""
     return release.name or page.title, f"{before}{_block(page)}{after}"
 

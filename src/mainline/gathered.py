@@ -242,6 +242,7 @@ class LastRun:
     server: str
     experiment: str
     run: str
+    told: float  # seconds since 1970
 
     @property
     def page(self) -> str:
@@ -253,8 +254,17 @@ def last_run() -> LastRun | None:
     try:
         last = json.loads(LAST_RUN.read_text())
         server = re.sub(r"//[^/@]*@", "//", last["tracking_uri"])
-        return LastRun(server, str(last["experiment_id"]), str(last["run_id"]))
+        return LastRun(server, str(last["experiment_id"]), str(last["run_id"]), LAST_RUN.stat().st_mtime)
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def began(stage: str) -> float | None:
+    """When a stage last began to run here, seconds since 1970; None where it left no note."""
+    note = STAGES / f"{stage}.json"
+    try:
+        return note.stat().st_mtime - float(json.loads(note.read_text())["seconds"]["total"])
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 

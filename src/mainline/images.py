@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -36,25 +37,26 @@ CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 class Seen:
     """An image that a registry has. `bento`: the sha256 that its label names; None without the label."""
 
-    bytes: int
     bento: str | None
 
 
-def look(image: str, environ: Mapping[str, str] = os.environ) -> Seen:
+def look(image: str, own: str | None, environ: Mapping[str, str] = os.environ) -> Seen:
     """The image NAME@sha256:… of a record; of one for several platforms the list alone is looked at.
 
+    `own`: HOST/PATH of our registry. The login is for that host: a record may name any, and get no password.
     Raises IntegrityError when the registry has not these bytes, StorageError when it cannot be asked.
     """
     name, _, digest = image.partition("@")
-    ask = _Registry(*_place(re.sub(r":[^/:]*$", "", name)), environ)
+    host, path = _place(re.sub(r":[^/:]*$", "", name))
+    ours = own is not None and _place(own)[0] == host
+    ask = _Registry(host, path, _login(environ) if ours else "")
     manifest = ask.json("manifests", digest)
     if "manifests" in manifest:
-        return Seen(0, None)
+        return Seen(None)
     try:
-        sizes = [int(one["size"]) for one in (manifest["config"], *manifest["layers"])]
         config = ask.json("blobs", str(manifest["config"]["digest"]))
         labels = (config.get("config") or {}).get("Labels") or {}
-        return Seen(sum(sizes), labels.get(BENTO))
+        return Seen(labels.get(BENTO))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise IntegrityError(f"{image} is no image of a container") from None
 
@@ -70,10 +72,10 @@ def _place(name: str) -> tuple[str, str]:
 class _Registry:
     """One repository of a registry: `host`/`path`."""
 
-    def __init__(self, host: str, path: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, host: str, path: str, login: str) -> None:
         scheme = "http" if LOOPBACK.fullmatch(host) else "https"
         self.host, self.base = host, f"{scheme}://{ELSEWHERE.get(host, host)}/v2/{path}"
-        self.path, self.login = path, _login(environ)
+        self.path, self.login = path, login
         self.authorization: str | None = None
 
     def json(self, kind: str, digest: str) -> dict[str, Any]:
@@ -104,7 +106,7 @@ class _Registry:
             if error.code in (401, 403):
                 raise self._closed(what, error.code) from None
             raise self._silent(f"HTTP {error.code}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise self._silent(str(error)) from None
 
     def _authorized(self, challenge: str) -> str | None:
@@ -122,7 +124,9 @@ class _Registry:
             return f"Bearer {said.get('token') or said['access_token']}"
         except urllib.error.HTTPError as error:
             raise self._closed(f"a token for {self.path}", error.code) from None
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (
+            OSError, ValueError, KeyError, AttributeError, RecursionError, http.client.HTTPException
+        ) as error:  # fmt: skip
             raise self._silent(f"no token: {error}") from None
 
     def _closed(self, what: str, code: int) -> StorageError:

@@ -12,6 +12,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +28,7 @@ LOCAL = "refs/tags"
 SIGNERS = "gpg.ssh.allowedSignersFile"
 # What is in such a file, and in that of an SSH key, for a job of CI; else git's configuration counts.
 ALLOWED, KEY = "MAINLINE_ALLOWED_SIGNERS", "MAINLINE_TAG_KEY"
+UNSIGNED = "it is not signed by an allowed signer"
 TAGGER = re.compile(r"(.*?) ?<([^<>]*)> (\d{1,12}) ([+-]\d{4})")
 
 
@@ -143,7 +145,7 @@ def check_signature(git: Git, tag: Tag) -> None:
         done = _git(git, *_keys(Path(folder)), "verify-tag", "--", tag.target)
     if done.returncode:
         raise IntegrityError(
-            f"{tag.name} is not signed by an allowed signer",
+            f"{tag.name} {UNSIGNED.removeprefix('it ')}",
             why=_said(done).splitlines()[-1] if done.stderr.strip() else "",
             remedy=f"{SIGNERS}, or {ALLOWED}, names who may; nothing was deployed",
         )
@@ -178,7 +180,25 @@ def _read(git: Git, model: str, prefix: str) -> tuple[Tag, ...]:
         name = ref.removeprefix(f"{prefix}/")
         if version_of(name, model) or assignment(name, model):
             found.append(_tag(git, name, target, kind, int(size)))
-    return tuple(found)
+    return tuple(_doubted(git, found, model))
+
+
+def _doubted(git: Git, found: list[Tag], model: str) -> list[Tag]:
+    """The tags; where they must be signed, with a doubt of each stage tag that is not, by one who may.
+
+    A version's tag is checked when it is relied on, with its record; who has a stage, at every look.
+    """
+    asked = [tag for tag in found if tag.annotated and assignment(tag.name, model)]
+    if not asked or not signers(git):
+        return found
+    with tempfile.TemporaryDirectory(prefix="mainline-tag-") as folder:
+        keys = _keys(Path(folder))
+
+        def signed(*tags: Tag) -> bool:
+            return not _git(git, *keys, "verify-tag", "--", *(tag.target for tag in tags)).returncode
+
+        bad = set() if signed(*asked) else {tag.name for tag in asked if not signed(tag)}
+    return [replace(tag, doubt=UNSIGNED) if tag.name in bad else tag for tag in found]
 
 
 def _tag(git: Git, name: str, target: str, kind: str, size: int) -> Tag:

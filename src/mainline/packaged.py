@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -25,6 +27,8 @@ from mainline.git import Git
 from mainline.supply import packages
 from mainline.versions import Contents
 
+SIGNING = re.compile(r"MAINLINE_SIGNING(_|$)|MAINLINE_TAG_KEY")
+NOTHING: Mapping[str, str] = MappingProxyType({})
 CARD, PREDICTIONS = "models/MODEL_CARD.md", "reports/predictions.parquet"
 PACKAGED = (MODEL, MANIFEST, CARD)
 DATA, FEATURES = "data/", str(Path(TEST).parent)
@@ -89,10 +93,13 @@ def pull(root: Path, candidate: Exported, outs: Mapping[str, str]) -> None:
             )
 
 
-def build(command: Sequence[str], version: str, out: Path) -> Path:
-    """The Bento, one file in `out`, which is what the command said it is. Raises MainlineError."""
+def build(command: Sequence[str], version: str, out: Path, environ: Mapping[str, str] | None = None) -> Path:
+    """The Bento, one file in `out`, which is what the command said it is. Raises MainlineError.
+
+    `environ`: what signs the model inside, see `attachments.signing_environment`.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    said = _run([*command, "--version", version, "--out", str(out)], "the build of the Bento")
+    said = _run([*command, "--version", version, "--out", str(out)], "the build of the Bento", environ or {})
     path = Path(str(said.get("path")))
     if not path.resolve().is_relative_to(out.resolve()) or not NAME.fullmatch(path.name) or path.is_symlink():
         raise IntegrityError(f"the build names {path}, which is no file in {out}")
@@ -143,9 +150,13 @@ def _service(git: Git, commit: str) -> dict[str, str]:
     return sources | {f"library {one.name}": one.version for one in packages.locked(text, SERVICE)}
 
 
-def _run(command: Sequence[str], what: str) -> dict[str, Any]:
-    """JSON on the last line of its standard output; the rest of what it says goes to ours for errors."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+def _run(command: Sequence[str], what: str, environ: Mapping[str, str] = NOTHING) -> dict[str, Any]:
+    """JSON on the last line of its standard output; the rest of what it says goes to ours for errors.
+
+    The keys of our signatures are no business of a build, a check or an image: only `environ` is handed on.
+    """
+    env = {name: text for name, text in os.environ.items() if not SIGNING.match(name)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**env, **environ})
     lines = done.stdout.splitlines()
     if done.returncode:
         print(done.stdout, file=sys.stderr, end="")

@@ -28,7 +28,8 @@ NAMED = re.compile(r"(?m)^Version-Tag: (\S{1,200}) ([0-9a-f]{40,64})$")  # in a 
 class Tag:
     """A tag as Git has it. Only an annotated one has the rest: the name inside, who, when (ISO), the words.
 
-    `target`: the object that the name points to; `commit`: what that is a tag of, if it is a commit.
+    `target`: the object that the name points to; `commit`: what that is a tag of, if it is a commit. `doubt`:
+    of a stage tag where tags must be signed: why this one's signature does not count.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Tag:
     who: str = ""
     when: str = ""
     message: str = ""
+    doubt: str = ""
 
     @property
     def problem(self) -> str:
@@ -47,7 +49,7 @@ class Tag:
             return "it is a lightweight tag, which says neither who nor why"
         if self.inner != self.name:
             return f"inside it is called {self.inner!r}: somebody copied another tag"
-        return "" if self.commit else "it does not point to a commit"
+        return self.doubt if self.commit else "it does not point to a commit"
 
 
 @dataclass(frozen=True, slots=True)

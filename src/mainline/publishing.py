@@ -15,7 +15,7 @@ from pathlib import Path
 from mainline import champion, mainbranch, notes, packaged, promotion, verification
 from mainline.errors import ConfigError, IntegrityError, MainlineError
 from mainline.exported import file_md5
-from mainline.forge import repository_of
+from mainline.forge import PUBLIC, repository_of
 from mainline.forge_releases import Asset, Page, Published, Shelf
 from mainline.git import ORIGIN, Git
 from mainline.promotion import PRODUCTION, Book
@@ -47,6 +47,10 @@ def shelf(git: Git) -> Shelf:
         raise ConfigError(
             f"origin is {found[:200]!r}, and the page would be one of {made.repository[:200]!r}",
             remedy="set GITHUB_REPOSITORY to origin's, or not at all",
+        )
+    if address and found is None and made.url == PUBLIC:
+        raise ConfigError(
+            "origin is not on github.com, and the page would be", remedy="set GITHUB_API_URL to origin's own"
         )
     return made
 

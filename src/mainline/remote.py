@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mainline import policy
 from mainline.locks import Item, Stage, Survey
-from mainline.review import MissingObject
+from mainline.review import Change, MissingObject
 
 if TYPE_CHECKING:
     from dvc.output import Output
@@ -108,14 +108,18 @@ def _leaves(dep: Any, words: Any) -> Any:
         if word != "modified":
             found[name] = word
             continue
-        for one in policy.differing({name: before[name]}, {name: after[name]}):
-            gone = (
-                "deleted"
-                if one.after is None
-                else f"{one.after[:LONGEST]}, was {(one.before or '')[:LONGEST]}"
-            )
-            found[one.key] = "new" if one.before is None else gone
+        told = policy.differing({name: before[name]}, {name: after[name]})
+        found |= {one.key: _told(one) for one in told} or {
+            name: word
+        }  # text like the other's, of another type
     return found
+
+
+def _told(one: Change) -> str:
+    """As DVC would say it of a key, with both values where there are two."""
+    if one.before is None or one.after is None:
+        return "new" if one.before is None else "deleted"
+    return f"{one.after[:LONGEST]}, was {one.before[:LONGEST]}"
 
 
 def _outputs(repo: Repo) -> Iterator[Output]:

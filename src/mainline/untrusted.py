@@ -90,14 +90,17 @@ def inert(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """One line for a terminal or a log, so that no name moves a cursor or gives the runner a command."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    """One line for a terminal or a log: no name moves a cursor, or gives GitHub's runner a command.
+
+    That reads `::` at the beginning of a line as one, and `##[` anywhere.
+    """
+    shown = "".join(char if char.isprintable() else "?" for char in text).replace("##[", "## [")
+    return f"| {shown}" if shown.lstrip().startswith("::") else shown
 
 
 def told(text: str) -> str:
-    """Likewise of several lines; none begins as a command of GitHub's runner does."""
-    lines = (line(one) for one in text.split("\n"))
-    return "\n".join(f"| {one}" if one.lstrip().startswith(("::", "##[")) else one for one in lines)
+    """Likewise of several lines."""
+    return "\n".join(map(line, text.split("\n")))
 
 
 def _refused(why: str) -> RecordError:

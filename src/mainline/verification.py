@@ -59,14 +59,14 @@ def checks(git: Git, book: Book, version: Version, tag: Tag) -> tuple[Release | 
     return found, done
 
 
-def pushed(found: Release) -> list[Check]:
+def pushed(found: Release, own: str | None) -> list[Check]:
     """Whether the registry has the record's image, of this Bento; no part of `checks`, or of a rollback.
 
-    Raises StorageError when it cannot be asked.
+    Only of a record that holds. `own`: HOST/PATH of our registry. Raises StorageError where nobody answers.
     """
     done: list[Check] = []
     if found.image is not None:
-        _try(done, "image", lambda: _image(found), "its registry has it, under this digest")
+        _try(done, "image", lambda: _image(found, own), "its registry has it, under this digest")
     return done
 
 
@@ -154,8 +154,8 @@ def _has_bento(release: Release) -> None:
         raise IntegrityError("the record names no Bento: there is nothing to deploy")
 
 
-def _image(release: Release) -> None:
-    label = images.look(str(release.image)).bento  # none in one that was made elsewhere
+def _image(release: Release, own: str | None) -> None:
+    label = images.look(str(release.image), own).bento  # none in one that was made elsewhere
     bento = release.artifacts.get(NEEDED)
     if label is not None and bento is not None and label != bento.sha256:
         raise IntegrityError("it was made of another Bento", why=f"its label names {ascii(label)[:80]}")

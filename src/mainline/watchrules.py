@@ -215,8 +215,10 @@ def drifted(drift: Drift, policy: MonitorPolicy, *, labelled: bool) -> list[Find
     many = len(newest.columns)
     moved = [one for one in newest.columns if _beyond(one, policy.limits.drift_distance, many)]
     for column in sorted(moved, key=lambda one: (-(one.distance or 0), one.name)):
-        text = f"{plain(column.name)} has moved by {column.distance:.2f} (chance {column.noise or 0:.2f})"
         limit = policy.limits.drift_distance
+        text = f"{plain(column.name)} has moved by {column.distance:.2f} (chance {column.noise or 0:.2f})"
+        if column.before is not None and column.before > _least(column, limit, many):
+            text = f"{text}, by {column.before:.2f} since the window before"
         found.append(
             finding("column drift", "drift", "quiet", newest.name, column.distance, limit, text, column.name)
         )
@@ -243,6 +245,9 @@ def drifted(drift: Drift, policy: MonitorPolicy, *, labelled: bool) -> list[Find
 
 
 def _beyond(column: ColumnDrift, limit: float, columns: int) -> bool:
-    """Larger than the limit and than chance; `noise` is one column's, the largest of many is some larger."""
-    chance = (column.noise or 0) * (1 + math.log10(max(1, columns)))
-    return column.distance is not None and column.distance > max(limit, chance)
+    return column.distance is not None and column.distance > _least(column, limit, columns)
+
+
+def _least(column: ColumnDrift, limit: float, columns: int) -> float:
+    """The limit, or chance where that is larger: `noise` is one column's, the largest of many some larger."""
+    return max(limit, (column.noise or 0) * (1 + math.log10(max(1, columns))))

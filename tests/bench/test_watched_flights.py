@@ -12,12 +12,13 @@ import pytest
 from mainline import policy
 from mainline.drift import Drift
 from mainline.settings import Month
-from monitoring import labels, replay, windows
+from monitoring import labels, replay
 from monitoring.reference import SCORE, Reference
 from pipeline import params, paths
 from pipeline.comparing.scorer import Scorer
 from tests.bench.watched_release import Release
 from tests.imports import ROOT
+from tests.monitoring import toys
 from usecase.schema import FEATURES
 
 pytestmark = pytest.mark.slow
@@ -55,7 +56,7 @@ def in_memory(release: Release, rows: pl.DataFrame) -> Drift:
     reference = Reference.read(release.reference, FEATURES, evaluate.costs, evaluate.calibration_bins)
     label = (FEATURES.target.name, FEATURES.excluded.name)
     known = labels.normal(rows.select(FEATURES.key.name, *label))
-    return windows.measure(scored.drop(label), known, reference, policy.monitor(), UNTIL, anew=rows)
+    return toys.measure(scored.drop(label), known, reference, policy.monitor(), UNTIL, anew=rows)
 
 
 def test_the_service_and_memory_give_the_same_record(

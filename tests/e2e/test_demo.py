@@ -38,6 +38,8 @@ def test_the_whole_loop_on_a_sample(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-6000:]
     told = json.loads(done.stdout)
     assert [step["step"] for step in told["steps"]] == [step.title for step in STEPS]
+    (watched,) = (step for step in told["steps"] if "verdict" in step)
+    assert watched["verdict"] == "retrain", "the next step would ask for it by hand"
     assert "\x1b[" not in done.stderr, "colours are for terminals"
     assert not list(tmp_path.iterdir()) and not left(tmp_path)
 

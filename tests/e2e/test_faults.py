@@ -5,19 +5,23 @@ from __future__ import annotations
 import http.client
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
+from tests.e2e.faults import __main__ as faults
 from tests.e2e.faults import table
-from tests.e2e.faults.kinds import FAULTS, QUICK, SCENARIOS
+from tests.e2e.faults.kinds import FAULTS, MLFLOW, QUICK, SCENARIOS
 from tests.e2e.faults.scene import Case, Scene
 from tests.e2e.faults.stock import Stock, stocked
 from tests.e2e.faults.table import Row, Scenario
 from tests.e2e.faults.wire import AFTER, BEFORE, STEP, Moments, wire
+from tests.e2e.narration import Narrator
 from tests.e2e.play import Stopped
 from tests.servers import Fault, Proxy
 
@@ -45,6 +49,27 @@ def test_the_table_names_the_faults_that_are_played() -> None:
     assert not [row for row in rows if row.times < 1 or row.held.startswith(table.BROKEN)]
     names = [scenario.name for scenario in SCENARIOS]
     assert len({*names}) == len(names) and len({*FAULTS}) == len(FAULTS)
+
+
+class Little:
+    """A play of two runs, for the decision which rows there are."""
+
+    def __init__(self) -> None:
+        runs = [SimpleNamespace(jobs={}, file="promote.yml", status="success")] * 2
+        self.runner = SimpleNamespace(variables=dict.fromkeys(("DEPLOY_TARGET", "MONITOR")), runs=runs)
+        self.tell = Narrator(Console(quiet=True))
+
+
+@pytest.mark.parametrize(("names", "rows"), [([], ["a cut", MLFLOW]), (["cut"], ["a cut"])])
+def test_one_that_is_named_leaves_the_row_of_them_all(
+    names: list[str], rows: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario: Scenario[Little] = Scenario("cut", ("a cut",), lambda _: [(1, "held")])
+    for name, instead in (("QUICK", ()), ("LOOP", (scenario,)), ("FORKS", ()), ("first", print)):
+        monkeypatch.setattr(faults, name, instead)
+    monkeypatch.setattr(faults, "stocked", lambda _: nullcontext())
+    monkeypatch.setattr(faults, "opened", lambda *_, **__: nullcontext(Little()))
+    assert [row.fault for row in faults.play_all(tmp_path, names)] == rows
 
 
 def test_rows_that_were_played_are_replaced_and_nothing_else(tmp_path: Path) -> None:

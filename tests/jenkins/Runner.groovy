@@ -58,6 +58,8 @@ class When extends Section {
 
     void triggeredBy(String cause) { met << (variables.CAUSE == cause) }
 
+    void allOf(Closure body) { met << read(new When(variables: variables), body).met.every() }
+
     void not(Closure body) { met << !read(new When(variables: variables), body).met.every() }
 
     void anyOf(Closure body) { met << read(new When(variables: variables), body).met.any() }
@@ -188,6 +190,7 @@ class Current {
 
     Result worst = Result.SUCCESS
     String description
+    long startTimeInMillis
 
     void setResult(String name) { worst = [worst, Result.valueOf(name)].max() }
 
@@ -210,7 +213,9 @@ class Build {
         if (pipeline.cron) {
             note('cron', pipeline.cron)
         }
+        assert !(scenario.parameters.keySet() - pipeline.defaults.keySet()) : 'no such parameter'
         parameters.putAll(pipeline.defaults + scenario.parameters)
+        parameters.each { name, value -> variables[name] = value as String } // they hide what a folder sets
         pipeline.all.stages.each { stage(it) }
         finish(pipeline.after)
         if (stop) {
@@ -425,6 +430,7 @@ Map scm = [branches: ['the branch'], extensions: ['the revision'], userRemoteCon
 CompilerConfiguration configuration = new CompilerConfiguration(scriptBaseClass: Steps.name)
 List told = new JsonSlurper().parse(new File(args[1])).collect { scenario ->
     Build build = new Build(scenario: scenario, variables: [:] + scenario.variables)
+    build.current.startTimeInMillis = new GregorianCalendar(2026, 0, scenario.day as int, 5, 0).timeInMillis
     Binding names = new Binding(build: build, env: build.variables, params: build.parameters, scm: scm,
         currentBuild: build.current)
     new GroovyShell(this.class.classLoader, names, configuration).evaluate(new File(args[0]))

@@ -34,6 +34,7 @@ class Scenario:
 
     `says`: what a verb prints, by the same names. `refused`: nobody approves where a stage asks.
     `interrupted`: the script during which a person (ABORTED) or a newer build (NOT_BUILT) stops the build.
+    `day`: of the month, when the build starts.
     """
 
     variables: dict[str, str]
@@ -43,6 +44,7 @@ class Scenario:
     refused: bool = False
     interrupted: str = ""
     interruption: str = "ABORTED"
+    day: int = 2
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,9 @@ TAGGED = "flight-delay#production#7"
 TAG = {"BRANCH_NAME": TAGGED, "TAG_NAME": TAGGED, "BUILD_NUMBER": "1"}
 KUBERNETES = {"DEPLOY_TARGET": "kubernetes"}
 TIMER = {**MAIN, "CAUSE": "TimerTrigger"}
-ON = {"MONITOR": True}
 SCORING = {"SCORE_INPUT": "s3://in", "SCORE_OUTPUT": "s3://out"}
+WATCHED, SCORED = {**TIMER, "MONITOR": "on"}, {**TIMER, **SCORING}  # as a folder's variables have it
+BY_HAND = {**MAIN, "CAUSE": "UserIdCause"}
 SCENARIOS = {
     "documentation only": Scenario(PULL),
     "stale": Scenario(PULL, STALE),
@@ -75,14 +76,25 @@ SCENARIOS = {
         says=PROMOTED,
     ),
     "timer, off": Scenario(TIMER),
-    "timer": Scenario(TIMER, parameters={**ON, "STORE_READER": "reader", "STORE_WRITER": "writer"}),
-    "timer, retrain": Scenario(TIMER, {"mainline-monitor": 36}, ON),
-    "timer, too little data": Scenario(TIMER, {"mainline-monitor": 37}, ON),
-    "timer, crash": Scenario(TIMER, {"mainline-monitor": 1}, ON),
-    "timer, stopped": Scenario(TIMER, {"mainline-monitor": 75}, ON),
-    "timer, no token": Scenario(TIMER, {"mainline-retrain": 22}, ON),
-    "timer, score": Scenario(TIMER, parameters=SCORING),
-    "timer, other branch": Scenario({**TIMER, "BRANCH_NAME": "topic"}, parameters={**ON, **SCORING}),
+    "timer": Scenario(WATCHED, parameters={"STORE_READER": "reader", "STORE_WRITER": "writer"}),
+    "timer, retrain": Scenario(WATCHED, {"mainline-monitor": 36}),
+    "timer, too little data": Scenario(WATCHED, {"mainline-monitor": 37}),
+    "timer, crash": Scenario(WATCHED, {"mainline-monitor": 1}),
+    "timer, stopped": Scenario(WATCHED, {"mainline-monitor": 75}),
+    "timer, no token": Scenario(WATCHED, {"mainline-retrain": 22}),
+    "timer, score": Scenario(SCORED),
+    "timer, no day to score": Scenario(SCORED, day=12),
+    "timer, score with keys": Scenario(
+        {**SCORED, "SCORE_CREDENTIALS": "database"}, parameters={"STORE_WRITER": "writer"}
+    ),
+    "timer, other branch": Scenario({**WATCHED, **SCORING, "BRANCH_NAME": "topic"}),
+    "by hand, watch": Scenario(BY_HAND, parameters={"WATCH": True, **KUBERNETES}, says=PROMOTED),
+    "by hand, score": Scenario({**BY_HAND, **SCORING}, parameters={"SCORE": True}, day=12),
+    "by hand, other branch": Scenario(
+        {**BY_HAND, **SCORING, "BRANCH_NAME": "topic"}, parameters={"WATCH": True, "SCORE": True}
+    ),
+    "by hand, pull request": Scenario({**PULL, **SCORING}, parameters={"WATCH": True, "SCORE": True}),
+    "by hand": Scenario({**BY_HAND, **SCORING, "MONITOR": "on"}, says=PROMOTED),
     "other branch": Scenario({"BRANCH_NAME": "topic", "BUILD_NUMBER": "8"}),
     "keys": Scenario(
         PULL, STALE, {"STORE_READER": "reader", "STORE_WRITER": "writer", "MLFLOW_CREDENTIALS": "mlflow"}
@@ -160,7 +172,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
         ("timer, stopped", "FAILURE", "linux", WATCH[:1]),
         ("timer, no token", "FAILURE", "linux linux", [*WATCH, "mainline retrain"]),
         ("timer, score", "SUCCESS", "linux", ["mainline score --input s3://in --output s3://out"]),
+        ("timer, no day to score", "SUCCESS", "", []),
         ("timer, other branch", "SUCCESS", "", []),
+        ("by hand, watch", "SUCCESS", "linux linux", [*WATCH, "mainline retrain"]),
+        ("by hand, score", "SUCCESS", "linux", ["mainline score --input s3://in --output s3://out"]),
+        ("by hand, other branch", "SUCCESS", "", []),
+        ("by hand, pull request", "SUCCESS", "linux linux linux",
+         [*QUALITY, "mainline lock", DATA, "mainline gate", *TOLD]),
+        ("by hand", "SUCCESS", "linux linux", [*QUALITY, "make test-ci", "mainline lock", PROMOTE]),
     ],
 )  # fmt: skip
 def test_what_runs_where_and_how_it_ends(
@@ -239,9 +258,13 @@ def test_what_looks_may_not_write_and_what_writes_has_the_bots_account(told: dic
     store = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
     assert {event["script"].split()[1]: event["secrets"] for event in bound} == {
         "monitor": store,
+        "pull": store,  # of the pages that the site links to
         "site": ["GITHUB_ACTOR", "GITHUB_TOKEN"],
         "retrain": [*store, "GITHUB_ACTOR", "GITHUB_TOKEN", "GIT_PASSWORD", "GIT_USERNAME"],
     }
+    assert [one["secrets"] for one in told["timer, score with keys"].of("sh") if one["secrets"]] == [
+        [*store, "PGPASSWORD", "PGUSER"]
+    ]
 
 
 def test_a_release_is_approved_first_and_made_by_the_code_of_main(told: dict[str, Told]) -> None:
@@ -285,7 +308,7 @@ def test_nothing_is_left_behind_and_every_record_is_kept(told: dict[str, Told]) 
     for name, build in told.items():
         assert not build.of("left behind"), name
         of_main = [given for given in build.of("checkout") if "the revision" not in given["extensions"]]
-        if "timer" not in name:
+        if "timer" not in name and name not in ("by hand, watch", "by hand, score"):
             assert len(build.of("archive")) == len(build.of("agent")) - len(of_main), name
 
 

@@ -13,13 +13,12 @@ from tests.jenkins.test_jenkinsfile import (
     FORK,
     KUBERNETES,
     MAIN,
-    ON,
     PROMOTED,
     PULL,
-    SCORING,
+    SCORED,
     STALE,
     TAG,
-    TIMER,
+    WATCHED,
 )
 from tests.workflows.verbs import Event, github_verbs
 
@@ -31,7 +30,7 @@ BUILDS = {
     "fork": [Scenario(FORK)],
     "push": [Scenario(MAIN, parameters=KUBERNETES, says=PROMOTED)],
     "tag": [Scenario(TAG)],
-    "schedule": [Scenario(TIMER, parameters={**ON, **SCORING})],
+    "schedule": [Scenario({**SCORED, **WATCHED})],
 }
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from mainline import attachments, signing
+from mainline import attachments, packaged, signing
 from mainline.errors import ConfigError
 
 
@@ -71,3 +73,26 @@ def test_two_keys_are_one_too_many_and_keyless_asks_for_none(key: Path) -> None:
         pass
     with attachments._signer({attachments.PEM: key.read_text(), "MAINLINE_SIGNING": "keyless"}) as by:
         assert by == signing.Keyless()
+
+
+TELLS = f"""
+import json, os
+names = sorted(name for name in os.environ if name.startswith(("MAINLINE_SIGN", "MAINLINE_TAG")))
+path = os.environ.get({attachments.KEY!r})
+print(json.dumps({{"names": names, "key": path and open(path).read()}}))
+"""
+
+
+def test_a_key_of_the_environment_signs_the_model_in_the_bento_and_reaches_nobody_else(
+    key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CI hands the key over as text; the build, which signs the model inside, is a process of its own."""
+    command = [sys.executable, "-c", TELLS]
+    secrets = {attachments.PEM: key.read_text(), attachments.PASSWORD: "pw", "MAINLINE_TAG_KEY": "k"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    with attachments.signing_environment(os.environ) as given:
+        said = packaged._run(command, "the build", given)
+    assert said["names"] == [attachments.KEY, attachments.PASSWORD]
+    assert said["key"].strip() == key.read_text().strip()
+    assert packaged._run(command, "the check") == {"names": [], "key": None}

@@ -171,6 +171,18 @@ def test_words_of_people_stay_and_ours_are_renewed(shelves: Shelves) -> None:
     assert found["body"] == f"By hand.\n{BEGINNING}\nother\n{END}\nAnd after."
 
 
+def test_words_stay_where_nobody_can_tell_how_far_ours_went(shelves: Shelves) -> None:
+    _publish(shelves)
+    (one,) = shelves.releases()
+    place = f"/repos/{REPOSITORY}/releases/{one['id']}"
+    shelves.server.call("PATCH", place, {"body": f"{BEGINNING}\nnotes\nKnown issue: rain."})
+    _publish(shelves)
+    body = shelves.server.call("GET", place)["body"]
+    assert "Known issue: rain." in body
+    assert body.count(BEGINNING) == body.count(END) == 1 and body.endswith(END)
+    assert _publish(shelves).result == "unchanged"
+
+
 def test_a_page_that_a_person_made_is_taken_over_with_its_words(shelves: Shelves) -> None:
     made = {"tag_name": "m@v1.0.0", "name": "v1", "body": "Hello."}
     shelves.server.call("POST", f"/repos/{REPOSITORY}/releases", made)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mainline import remote
 from mainline.locks import Item, Stage, Survey, judge, member, of_a_run
 from mainline.review import MissingObject
 
@@ -140,3 +144,22 @@ def test_a_folder_inside_a_folder_has_the_name_that_dvc_gives_it(listing: dict[s
             prefix = path.split("/")[:depth]
             assert member(files, "/".join(prefix)) == tree.get_obj(None, tuple(prefix)).oid
     assert member(files, "none such") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ({"lr": 0.1, "same": 1}, {"lr": 0.2, "same": 1}, {"two.lr": "0.2, was 0.1"}),
+        ({"since": date(2013, 10, 1)}, {"since": "2013-10-01"}, {"two": "modified"}),
+        ({"a": {"b": 1}}, {"a.b": 1}, {"two": "modified"}),
+        ({"a": 1}, {"b": 1}, {"two.a": "deleted", "two.b": "new"}),
+        ({"a": 1}, 3, {"two.a": "deleted", "two": "new"}),
+    ],
+)
+def test_what_dvc_calls_changed_is_never_called_the_same(before: object, after: object, told: object) -> None:
+    """Each key that changed; the section where both sides read alike."""
+    dep = SimpleNamespace(
+        hash_info=SimpleNamespace(value={"two": before}), read_params=lambda: {"two": after}
+    )
+    assert remote._leaves(dep, {"two": "modified"}) == told
+    assert remote._leaves(dep, {"other": "new"}) == {"other": "new"}

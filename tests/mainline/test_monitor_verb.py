@@ -6,14 +6,24 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from mainline import cli, policy, watched
+from mainline import cli, packaged, policy, watched
 from mainline.drift import Drift, Reference
-from mainline.errors import Answer, ConfigError, DataError, Interrupted, RecordError
+from mainline.errors import (
+    Answer,
+    ConfigError,
+    DataError,
+    IntegrityError,
+    Interrupted,
+    RecordError,
+    StorageError,
+)
+from mainline.exported import file_md5
 from mainline.git import Git
 from mainline.verbs.monitor import BACKTEST, Tools, monitor
 from mainline.verbs.promote import promote
@@ -123,6 +133,46 @@ def test_rows_that_the_remote_lacks_cost_a_warning_and_no_answer(world: World) -
     found = watched.prepare(Git())
     assert len(found.warnings) == 2
     assert "no drift of scores" in found.warnings[0]
+
+
+def spoil(world: World, md5: str, content: bytes = b"another") -> None:
+    """As the object of that name, on the remote and in the cache."""
+    for place in (world.store(md5), world.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)  # it may be a link into another world
+        place.write_bytes(content)
+
+
+def test_damaged_predictions_cost_a_warning_and_are_not_left_to_be_read(world: World) -> None:
+    watched.prepare(Git())
+    spoil(world, packaged.outputs(Git(), git(world.root, "rev-parse", "main"))[packaged.PREDICTIONS])
+    found = watched.prepare(Git())
+    assert len(found.warnings) == 1 and "no drift of scores" in found.warnings[0]
+    assert not (watched.FOLDER / "predictions.parquet").exists()
+    assert (watched.FOLDER / "test.parquet").exists()
+
+
+@pytest.mark.parametrize("tampered", ["object", "record"])
+def test_a_tampered_model_is_refused_and_not_left_to_be_loaded(
+    tampered: str, world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another content under the object's name, or a record that names a whole object of another content."""
+    content = b"model of somebody else"
+    found = watched.prepare(Git())
+    md5 = found.release.model_md5 if tampered == "object" else file_md5(content)
+    spoil(world, md5, content)
+    other = replace(found, release=found.release.model_copy(update={"model_md5": md5}))
+    with pytest.raises((IntegrityError, StorageError)):
+        watched.fetch_model(Git(), other)
+    model = watched.FOLDER / "model.onnx"
+    assert not model.exists()
+
+    monkeypatch.setattr("mainline.watching.wants_backtest", lambda _: True)
+    monkeypatch.setattr("mainline.watched.prepare", lambda *_: other)
+    measured(siting.drift())
+    monitor(asking("--log", "here"), TOOLS)
+    assert "warning: no backtest" in capfd.readouterr().err
+    assert not Path("backtested.json").exists() and not model.exists()
 
 
 def test_before_the_first_release_there_is_nothing_to_watch(world: World) -> None:

@@ -146,9 +146,10 @@ def test_a_page_that_fails_leaves_production_released_and_says_how_to_go_on(
     said = capsys.readouterr()
     assert json.loads(said.out)["tag"] == "flight-delay#production#1"
     assert json.loads(said.out)["published"] is None
-    assert "mainline release v1.0.0 --target none --publish" in said.err
+    again = ["release", "--tag", "flight-delay#production#1", "--target", "none", "--publish"]
+    assert " ".join(again).replace("flight-delay#production#1", "'flight-delay#production#1'") in said.err
     shelves.server.proxy.faults.clear()
-    assert cli.main(["release", "v1.0.0", "--target", "none", "--publish"]) == 0
+    assert cli.main(again) == 0
     assert f"created: {page(shelves, 'v1.0.0')['html_url']}" in capsys.readouterr().out
 
 
@@ -163,6 +164,31 @@ def test_without_a_token_or_for_another_repository_nothing_is_tagged(
     with pytest.raises(ConfigError, match="origin is 'octo/another'"):
         release(asked("v1.0.0", publish=True), QUIET)
     assert not any("#production#" in name for name in world.tags())
+
+
+def test_a_tag_that_stands_is_deployed_before_anybody_asks_for_a_token(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CI releases by tag: a rollback must not wait for the settings of a page."""
+    assert release(asked("v1.0.0"), QUIET) == 0
+    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    monkeypatch.setenv("GITHUB_REPOSITORY", REPOSITORY)
+    capsys.readouterr()
+    with pytest.raises(ForgeError, match="no token"):
+        release(asked(tag="flight-delay#production#1", publish=True), QUIET)
+    assert json.loads(capsys.readouterr().out)["version"] == "v1.0.0", "what production has is told"
+
+
+def test_a_server_that_is_not_github_is_asked_by_its_own_address(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the token goes to api.github.com, and the page to whoever has that name there."""
+    monkeypatch.delenv("GITHUB_API_URL", raising=False)
+    monkeypatch.setenv("GITHUB_TOKEN", "a token")
+    monkeypatch.setenv("GITHUB_REPOSITORY", REPOSITORY)
+    git(world.root, "remote", "set-url", "origin", "https://github.example.com/octo/flights.git")
+    with pytest.raises(ConfigError, match=r"not on github\.com"):
+        publishing.shelf(Git(world.root))
 
 
 def test_the_plan_says_what_becomes_of_the_page(

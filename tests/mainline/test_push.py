@@ -21,7 +21,7 @@ import yaml
 
 from mainline import cli, trailers
 from mainline.errors import Answer, ConfigError, GitError, Interrupted, StorageError, SupersededError
-from mainline.gathered import LAST_RUN
+from mainline.gathered import LAST_RUN, STAGES
 from mainline.git import Git
 from mainline.locks import judge
 from mainline.review import LockState, Run
@@ -119,6 +119,8 @@ def test_data_then_lock_then_nothing_more(place: Place, capsys: pytest.CaptureFi
     last = {"tracking_uri": "https://me:secret@mlflow.example", "experiment_id": "3", "run_id": "0" * 32}
     LAST_RUN.parent.mkdir(parents=True, exist_ok=True)
     LAST_RUN.write_text(json.dumps(last))
+    STAGES.mkdir(parents=True, exist_ok=True)
+    (STAGES / "two.json").write_text(json.dumps({"seconds": {"total": 26.1}}))
     assert cli.main(["push"]) == 0
     (place.root / "notes.txt").unlink()
     assert_arrived(place, before)
@@ -483,3 +485,20 @@ def test_stopped_while_data_is_sent(number: signal.Signals, place: Place) -> Non
     tip = place.tip()
     assert cli.main(["push"]) == 0
     assert_arrived(place, tip)
+
+
+@pytest.mark.parametrize("age", [60, None], ids=["of an earlier run", "nobody knows when"])
+def test_another_runs_record_in_mlflow_is_not_this_ones(age: float | None, place: Place) -> None:
+    """MLflow was down, or no stage that ran tells it anything."""
+    sha256 = hashlib.sha256((place.root / "dvc.lock").read_bytes()).hexdigest()
+    RUN.model_copy(update={"lock_sha256": sha256}).write(place.root / Run.location)
+    last = {"tracking_uri": "https://mlflow.example", "experiment_id": "3", "run_id": "0" * 32}
+    LAST_RUN.parent.mkdir(parents=True, exist_ok=True)
+    LAST_RUN.write_text(json.dumps(last))
+    if age:
+        os.utime(LAST_RUN, (time.time() - age, time.time() - age))
+        STAGES.mkdir(parents=True, exist_ok=True)
+        (STAGES / "two.json").write_text(json.dumps({"seconds": {"total": 26.1}}))
+    assert cli.main(["push"]) == 0
+    told = trailers.read(git(place.origin, "log", "-1", "--format=%B", "topic"))
+    assert told.mlflow is None and told.seconds

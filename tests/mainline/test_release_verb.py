@@ -235,6 +235,34 @@ def test_an_unsigned_tag_is_refused_once_signing_is_on(world: World) -> None:
     assert cli.main(["verify", "v1.1.0"]) == IntegrityError.exit_code
 
 
+def test_where_tags_must_be_signed_only_signed_ones_say_who_has_a_stage(world: World) -> None:
+    """Whoever may push tags, and may not sign, neither releases nor chooses what a rollback goes back to."""
+    key = world.root.parent / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    (world.root.parent / "allowed").write_text(f"me@example.org {key.with_suffix('.pub').read_text()}")
+    one, two = (world.book().versions()[version].commit for version in (ONE, TWO))
+    tag(world, "flight-delay#production#1", one)
+    assert world.book().current("production") is not None
+    settings = {ledger.SIGNERS: world.root.parent / "allowed", "gpg.format": "ssh", "user.signingkey": key}
+    for name, value in settings.items():
+        git(world.root, "config", name, str(value))
+    assert world.book().current("production") is None
+    (passed,) = [one for one in world.book().tags if one.name.endswith("production#1")]
+    assert passed.problem == ledger.UNSIGNED
+    git(world.root, "config", "user.name", "Me")
+    git(world.root, "config", "user.email", "me@example.org")
+    signed = ledger.make(Git(world.root), "flight-delay#production#2", two, "by me\n")
+    git(world.root, "push", "--quiet", "origin", f"{signed}:refs/tags/flight-delay#production#2")
+    unsigned = ("tag", "--annotate", "--no-sign", "--message", "by another", "flight-delay#production#3", one)
+    git(world.root, *unsigned)
+    git(world.root, "push", "--quiet", "origin", "refs/tags/flight-delay#production#3")
+    current = world.book().current("production")
+    assert current is not None and str(current.version) == "v1.1.0"
+    with pytest.raises(RecordError, match="production#3 is refused"):
+        release(asked(tag="flight-delay#production#3"), QUIET)
+    assert str(world.book().following("production")) == "flight-delay#production#4"
+
+
 def test_a_tag_by_hand_is_checked_and_deployed(world: World) -> None:
     served = []
 

@@ -250,6 +250,32 @@ def test_a_merge_ends_it(world: World) -> None:
     assert world.pulls("open") == []
 
 
+# -- strangers, who may comment and open issues wherever they may read
+
+
+def test_a_note_that_a_stranger_planted_is_no_note_of_the_bot(world: World) -> None:
+    """It would keep the bot from saying why it closed the pull request."""
+    number = world.run()["pull_request"]
+    planted = {"body": texts.note("withdrawn", "so I say")}
+    world.call("POST", f"/issues/{number}/comments", planted, STRANGER)
+    world.says("quiet")
+    assert world.run()["outcome"] == "withdrawn"
+    assert world.notes(number) == ["withdrawn"]
+
+
+def test_a_dashboard_that_a_stranger_ticked_asks_for_nothing(world: World) -> None:
+    world.says("quiet")
+    planted = {"title": "Retraining", "body": f"{markers.box('ask', ticked=True)}\n\n{markers.ISSUE}"}
+    number = world.call("POST", "/issues", planted | {"labels": [DASHBOARD]}, STRANGER)["number"]
+    assert [label["name"] for label in world.call("GET", f"/issues/{number}")["labels"]] == [DASHBOARD]
+    assert world.run()["outcome"] == "nothing"
+    assert (world.pulls(), world.tip()) == ([], None)
+    world.says()
+    world.run()
+    assert world.call("GET", f"/issues/{number}")["body"] == planted["body"]
+    assert [one["user"]["login"] for one in world.dashboards()] == [ROBOT, STRANGER]
+
+
 # -- main moves
 
 
@@ -344,6 +370,79 @@ def test_after_a_passing_fault_there_is_one_pull_request(world: World, fault: Fa
     world.server.proxy.faults.append(fault)
     world.run()
     assert fault.times == 0, "the fault was never met"
+    world.settled()
+
+
+@pytest.fixture
+def unwanted(world: World) -> int:
+    """What the open pull request, whose number this is, was made for is gone."""
+    number = int(world.run()["pull_request"])
+    world.says("quiet")
+    return number
+
+
+def closed(world: World, number: int) -> None:
+    """With one word, marked as the bot's doing; and a further run writes nothing."""
+    assert (world.pulls("open"), world.tip(), world.notes(number)) == ([], None, ["withdrawn"])
+    world.server.proxy.seen.clear()
+    assert world.run()["steps"] == [] and world.server.proxy.writes() == []
+    world.says()
+    assert world.run()["outcome"] == "opened", "it was taken for a rejection"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("PATCH", r"/pulls/\d+$", 502),
+        Fault("PATCH", r"/pulls/\d+$", 502, after=True),
+        Fault("PATCH", r"/pulls/\d+$", 429, {"Retry-After": "0"}),
+        Fault("PATCH", r"/pulls/\d+$", after=True, hang=True),
+        Fault("PATCH", r"/pulls/\d+$", 500, times=3, after=True),
+        Fault("POST", r"/comments$", 502),
+        Fault("POST", r"/comments$", 502, after=True),
+        Fault("POST", r"/comments$", 403, body={"message": "You have exceeded a secondary rate limit"}),
+        Fault("POST", r"/comments$", after=True, hang=True),
+        Fault("GET", r"/comments", 500),
+    ],
+    ids=str,
+)
+def test_after_a_passing_fault_it_is_closed_with_one_word(world: World, unwanted: int, fault: Fault) -> None:
+    world.server.proxy.faults.append(fault)
+    assert world.run()["outcome"] == "withdrawn"
+    assert fault.times == 0, "the fault was never met"
+    closed(world, unwanted)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("method, path", [("PATCH", r"/pulls/\d+$"), ("POST", r"/comments$")])
+def test_a_lasting_fault_while_it_is_closed_is_told_and_a_rerun_converges(
+    world: World, unwanted: int, method: str, path: str, status: int
+) -> None:
+    world.server.proxy.faults.append(Fault(method, path, status, times=99))
+    with pytest.raises(ForgeError) as raised:
+        world.run()
+    assert raised.value.exit_code == 22
+    assert world.tip() is not None, "the branch goes last"
+    world.server.proxy.faults.clear()
+    assert world.run()["outcome"] == "withdrawn"
+    closed(world, unwanted)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_lasting_fault_while_it_is_updated_is_told_and_a_rerun_converges(world: World, status: int) -> None:
+    """The branch is moved by then; its training is on record as soon as the forge takes it."""
+    number = world.run()["pull_request"]
+    world.change("other.txt", "main moves on")
+    world.server.proxy.faults.append(Fault("PATCH", r"/pulls/\d+$", status, times=99))
+    with pytest.raises(ForgeError):
+        world.run()
+    tip = world.tip()
+    world.server.proxy.faults.clear()
+    assert world.run()["pull_request"] == number
+    assert world.tip() == tip, "it was not trained twice"
+    found = markers.read(world.pulls()[0]["body"])
+    assert found is not None and [one.commit for one in found.trainings][-1] == str(tip)[:12]
+    assert len(found.trainings) == 2
     world.settled()
 
 

@@ -299,6 +299,47 @@ def test_other_days_and_months_do_not_count() -> None:
     assert "Push" in kinds(done) and plan(end, wish(), policy()).outcome == "current"
 
 
+def trained(count: int, start: datetime) -> list[Training]:
+    """One every hour."""
+    return [
+        Training(commit=f"{i:012x}", at=(start + timedelta(hours=i)).isoformat(), hours=0.25)
+        for i in range(count)
+    ]
+
+
+def test_trainings_of_earlier_months_leave_the_record() -> None:
+    """Each is some 100 characters of a description, of which GitHub takes 65,536."""
+    old = trained(800, NOW - timedelta(days=35))
+    within = [one.commit for one in old if one.at[:7] == "2026-03"]
+    assert 0 < len(within) < 500
+    body = markers.write(marker(trainings=old))
+    assert len(body) > 65_536
+    for what, outcome in ((wish(), "current"), (wish("quiet"), "withdrawn")):
+        end, _, first = follow(state(branch=branch(), pulls=(pull(body=body),)), what, policy())
+        found = limits.marker_of(end.pulls[0])
+        assert first.outcome == outcome and found is not None
+        assert len(end.pulls[0].body) < 65_536
+        assert [one.commit for one in found.trainings] == [*within, "1" * 12]
+
+
+def test_the_branchs_own_training_stays_on_record_over_the_turn_of_the_month() -> None:
+    start = state(branch=branch(), pulls=(pull(),))
+    end, _, _ = follow(replace(start, now=NOW + timedelta(days=40)), wish(), policy())
+    found = limits.marker_of(end.open[0])
+    assert found is not None and [one.commit for one in found.trainings] == ["1" * 12]
+
+
+def test_a_month_of_more_trainings_than_a_description_holds_is_limited() -> None:
+    free = policy(daily_limit=1000, gpu_hours=1000.0)
+    full = trained(limits.ON_RECORD - 1, NOW - timedelta(days=15))
+    start = state(branch=branch(base=MOVED), pulls=(pull(body=markers.write(marker(trainings=full))),))
+    end, done, first = follow(start, wish(), free)
+    assert first.outcome == "limited" and f"{limits.ON_RECORD} trainings" in first.reason
+    assert "Push" not in kinds(done) and len(end.open[0].body) < 65_536
+    fewer = pull(body=markers.write(marker(trainings=full[1:])))
+    assert plan(replace(start, pulls=(fewer,)), wish(), free).outcome == "updated"
+
+
 @pytest.mark.parametrize("damage", ["<!-- mainline:retrain v1 e30= -->", "<!-- mainline:retrain v1 %% -->"])
 def test_what_cannot_be_counted_is_too_much(damage: str) -> None:
     stale = state(branch=branch(base=MOVED), pulls=(pull(body=damage),))

@@ -134,6 +134,31 @@ def test_the_working_tree_needs_no_git(tmp_path: Path, monkeypatch: pytest.Monke
     ]
 
 
+@pytest.mark.parametrize("name", ["input", "output", "month"])
+def test_a_place_that_is_empty_is_refused_before_anything_is_fetched(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a schedule whose variable is not set; there is no Git here that could be asked."""
+    monkeypatch.chdir(tmp_path)
+    given = {"month": None, "input": "rows"} | {name: ""}
+    with pytest.raises(ConfigError, match=f"--{name} is empty") as raised:
+        score.score(options(**given), score.Tools(ECHO))
+    assert "variable" in raised.value.remedy
+
+
+@pytest.mark.parametrize(("empty", "words"), [("--input=", "is no place"), ("--month=", "--month is ''")])
+def test_an_empty_place_is_no_missing_one(
+    empty: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert batch.main(["--working-tree", "--output=out", empty]) == ConfigError.exit_code
+    assert words in capsys.readouterr().err
+
+
 WAITS = """
 import signal, sys, time
 def stop(*_):
@@ -209,7 +234,7 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 @pytest.mark.slow
 def test_a_month_is_scored_once_by_the_model_in_production(released: World) -> None:
     """Tags, Bento, source and processes are real; SIGKILL after a day's file is there, before its note is."""
-    point = f"serving.batch.folder:Folder._note:{DAY}:before"
+    point = f"serving.batch.folder:Folder._note:{2 * DAY}:before"  # begun, and finished
     armed = score.Tools((sys.executable, "-m", "tests.serving.batching", "--armed", point))
     with pytest.raises(Interrupted, match="ended by SIGKILL"):
         score.score(options(), armed)
@@ -239,6 +264,8 @@ def test_a_month_is_scored_once_by_the_model_in_production(released: World) -> N
         ("--threads=1.5", "--threads is '1.5'"),
         ("--month=2013-13", "--month is '2013-13', not a month"),
         ("--since=yesterday", "--since is 'yesterday', not a day"),
+        ("--until=9999-12-31", "--until is 9999-12-31"),
+        ("--since=9999-01-01", "--since is 9999-01-01"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_done(

@@ -167,7 +167,8 @@ def test_the_page_stands_with_what_it_links_to(
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'src'}")
     siting.drift().write(Drift.location)
     siting.watch(release="v1.0.0").write(Watch.location)
-    for name in ("drift.html", "report.html", "data_docs/index.html"):
+    docs = ("data_docs/raw/index.html", "data_docs/features/index.html")  # as the stages write them
+    for name in ("drift.html", "report.html", *docs):
         path = Path("reports", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -176,14 +177,14 @@ def test_the_page_stands_with_what_it_links_to(
     assert json.loads(capfd.readouterr().out)["page"] == "public/index.html"
     content = Path("public/index.html").read_text(encoding="utf-8")
     assert "v1.0.0 is in production since" in content and "mean_delay_3h" in content
-    for address in ("drift.html", "report.html", "data_docs/index.html", "state.json"):
+    for address in ("drift.html", "report.html", *docs, "state.json"):
         assert f'href="{address}"' in content and Path("public", address).exists()
     assert 'href="https://mlflow.example"' in content and Path("public/.nojekyll").exists()
     State.read(Path("public/state.json"))
     shutil.rmtree("reports/data_docs")
     assert cli.main(arguments) == 0
-    assert not Path("public/data_docs").exists()
-    assert "reports/data_docs is not here" in Path("public/index.html").read_text(encoding="utf-8")
+    assert not list(Path("public").rglob("data_docs/*"))
+    assert "reports/data_docs/raw is not here" in Path("public/index.html").read_text(encoding="utf-8")
 
 
 def test_a_renderer_that_fails_is_an_error_of_its_class(world: World) -> None:

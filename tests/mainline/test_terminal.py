@@ -12,12 +12,13 @@ from mainline.review import Change, LockState, MissingObject, Rule, StaleStage
 from mainline.verbs import gate, lock
 from tests.mainline import reporting
 
-HOSTILE = "x\n::error title=y::z\x1b[31m\r"
+HOSTILE = "x ##[add-mask]a\n::error title=y::z\x1b[31m\r"
 
 
 def harmless(text: str) -> bool:
     lines = text.split("\n")
-    return not any(line.startswith(("::", "##[")) for line in lines) and all(map(str.isprintable, lines))
+    commands = any(line.lstrip().startswith("::") or "##[" in line for line in lines)
+    return not commands and all(map(str.isprintable, lines))
 
 
 def test_a_lock_with_hostile_names(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,4 +53,4 @@ def test_an_error_with_hostile_names(
 @given(st.text())
 def test_what_is_told_is_harmless(text: str) -> None:
     assert harmless(untrusted.told(text))
-    assert harmless(untrusted.line(text)) or untrusted.line(text).startswith(("::", "##["))
+    assert harmless(untrusted.line(text)) and "\n" not in untrusted.line(text)

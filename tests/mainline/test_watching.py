@@ -565,3 +565,34 @@ def test_a_stream_is_compared_with_the_same_weekdays(case: str) -> None:
     found = decide(drift(quality=quality, until=SUNDAY.isoformat()), POLICY).findings
     alarms = [one.name for one in found if one.name in ("volume", "freshness") and one.outcome == "watch"]
     assert sorted(alarms) == expected.split()
+
+
+def moved(columns: list[ColumnDrift]) -> dict[str | None, str]:
+    """What is said of each column that has moved."""
+    found = decide(drift([window(0), window(1), window(2, columns=columns)]), POLICY).findings
+    return {one.column: one.text for one in found if one.name == "column drift"}
+
+
+@pytest.mark.parametrize(("distance", "columns", "found"), [(0.24, 1, 1), (0.24, 30, 0), (0.26, 30, 30)])
+def test_the_largest_of_many_columns_is_larger_by_chance(distance: float, columns: int, found: int) -> None:
+    """One column's chance is 0.1 here, and that of the largest of 30 about 2.5 times it; the limit is 0.2."""
+    assert POLICY.limits.drift_distance == 0.2
+    every = [column(f"c{number}", distance=distance, noise=0.1) for number in range(columns)]
+    assert len(moved(every)) == found
+
+
+def test_a_column_that_moved_lately_is_told_from_one_that_moved_long_ago() -> None:
+    told = moved(
+        [
+            column("lately", distance=0.3, noise=0.05, before=0.25),
+            column("long ago", distance=0.3, noise=0.05, before=0.19),
+            column("by chance", distance=0.9, noise=0.2, before=0.25),
+            column("new", distance=0.3, noise=0.05, before=None),
+        ]
+    )
+    assert told["lately"] == "lately has moved by 0.30 (chance 0.05), by 0.25 since the window before"
+    assert {name for name, text in told.items() if "window before" not in text} == {
+        "long ago",
+        "by chance",
+        "new",
+    }

@@ -203,7 +203,7 @@ def state(**changed: Any) -> State:
         "drift": drift(), "watch": watch(), "pulls": pulls(), "pulls_note": "",
         "resources": [
             Resource(name="Drift in full", about="Evidently's report", href="drift.html"),
-            Resource(name="Data Docs", about="what the data must hold", href="data_docs/index.html"),
+            Resource(name="Data Docs", about="what the data must hold", href="data_docs/raw/index.html"),
             Resource(name="MLflow", about="runs and registry", href="https://mlflow.example.org/"),
         ],
         "notes": ["reports/report.html is not here: mainline report"],

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from mainline import drift, policy, watching
 from mainline.drift import Drift
-from mainline.errors import DataError
+from mainline.errors import DataError, RecordError
 from mainline.records import Manifest, Metrics
 from monitoring import check
 from monitoring.reference import AT
@@ -31,12 +32,12 @@ CLASSES = FEATURES.classes or (0, 1)
 SCORE = [1 / len(CLASSES)] * len(CLASSES) if FEATURES.task == "multiclass" else 0.2
 
 
-def line(day: date, key: str, at: date | None = None) -> bytes:
+def line(day: date, key: str, at: date | None = None, **changes: Any) -> bytes:
     """A prediction for `day`, answered on it unless at another day."""
     content = {
         "at": f"{at or day}T12:00:00+00:00", "model": policy.release().model, "version": VERSION,
         "key": key, "time": f"{day}T10:00:00", "score": SCORE, "decision": False,
-        "features": {one.name: None for one in FEATURES.features},
+        "features": {one.name: None for one in FEATURES.features}, **changes,
     }  # fmt: skip
     return json.dumps(content).encode() + b"\n"
 
@@ -221,6 +222,42 @@ def test_a_corrected_label_counts_and_a_doubtful_one_is_told(
     assert "1 keys have labels that contradict each other" in capsys.readouterr().err
 
 
+VALUES = {"string": "ab", "bool": (True, False), "date": None, "datetime": None}
+
+
+def varied(rows: int) -> list[dict[str, Any]]:
+    """Features of each row, of two values each where their type has such."""
+    return [
+        {
+            one.name: two[number % 2] if (two := VALUES.get(one.dtype, (1, 2))) else None
+            for one in FEATURES.features
+        }
+        for number in range(rows)
+    ]
+
+
+@pytest.mark.slow
+def test_a_report_that_cannot_be_drawn_costs_a_warning_and_no_answer(
+    checked: Checked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, rows, page = tmp_path / "log.jsonl", tmp_path / "test.parquet", tmp_path / "drift.html"
+    answered = [
+        line(FIRST + timedelta(days=n // 20), str(n), features=one) for n, one in enumerate(varied(200))
+    ]
+    place.write_bytes(b"".join(answered))
+    pl.DataFrame([{FEATURES.key.name: str(n)} | one for n, one in enumerate(varied(100))]).write_parquet(rows)
+    expected = checked(place)
+
+    drawn = ("--html", str(page), "--reference-rows", str(rows))
+    assert checked(place, *drawn) == expected
+    assert "Drift" in page.read_text() and "not drawn" not in capsys.readouterr().err
+
+    page.unlink()
+    rows.write_bytes(b"PAR1 and no more")
+    assert checked(place, *drawn) == expected
+    assert "warning: " in capsys.readouterr().err and not page.exists()
+
+
 def test_a_verb_runs_with_the_pipelines_switches() -> None:
     """numpy reads them when it is imported: a challenger trained without them has other bytes."""
     code = """\
@@ -238,3 +275,13 @@ except SystemExit:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "COMPATIBLE 2"
+
+
+def test_an_error_moves_no_cursor() -> None:
+    hostile = "\x1b[2Jnone"
+    done = subprocess.run(
+        [sys.executable, "-m", "monitoring", "check", "--reference", hostile, "--log", "here"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == RecordError.exit_code, done.stderr
+    assert "?[2Jnone" in done.stderr and "\x1b" not in done.stderr

@@ -113,6 +113,24 @@ def test_other_tables_are_refused(columns: dict[str, Any], what: str, tmp_path: 
         read(write(tmp_path / "a.parquet", **columns))
 
 
+HOSTILE = "\x1b[2J\x1b]0;x\x07::error::ours"
+
+
+@pytest.mark.parametrize("name", ["target", "known_at"])
+def test_foreign_text_in_a_table_reaches_no_terminal(name: str, tmp_path: Path) -> None:
+    columns = {"key": ["a"], "target": [1], name: [HOSTILE]}
+    with pytest.raises(DataError, match="another type") as error:
+        read(write(tmp_path / "a.parquet", **columns))
+    assert error.value.why
+    assert str(error.value).replace("\n", "").isprintable()
+
+
+def test_an_error_without_a_word_is_named_by_its_type() -> None:
+    assert labels.said(pl.exceptions.ComputeError("")) == "ComputeError"
+    assert labels.said(pl.exceptions.ComputeError("\n\x1b[2Jsecond")) == "ComputeError"
+    assert labels.said(OSError("x" * 5000)) == "x" * 199 + "…"
+
+
 def test_no_labels_truncated_ones_and_none_at_all(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read(tmp_path / "none")

@@ -83,6 +83,32 @@ def test_a_line_that_cannot_be_used_is_counted(reason: str, tmp_path: Path) -> N
         assert reader.found.lines == 3
 
 
+SCORES: list[Any] = [
+    ["x", "y", "z"], [True, 0.0, 0.0], [None, 0.5, 0.5], [[0.5], 0.25, 0.25], [2**70, 0.5, 0.5], [0.5, 0.5],
+    dict.fromkeys(table("multiclass").classes, "x"), {"first": 1.0}, "x", None, 0.5, [-0.5, 0.75, 0.75],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("score", SCORES, ids=str)
+def test_scores_of_classes_that_are_none_are_counted(score: Any, tmp_path: Path) -> None:
+    rows, declared = toys.rows("multiclass", days=1, a_day=2).to_dicts(), table("multiclass")
+    good = [toys.line(row, declared) for row in rows]
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(toys.line(rows[0], declared, key="bad", score=score).join(good))
+    found, reader = read(path, "multiclass")
+    assert found["key"].to_list() == [row["key"] for row in rows]
+    assert reader.found.malformed.reasons == {"not a score": 1}
+
+
+@pytest.mark.parametrize("score", [["x", "y", "z"], [True, False, False], [1, 0, None]], ids=str)
+def test_scores_of_classes_that_are_none_are_counted_in_a_table_too(score: Any, tmp_path: Path) -> None:
+    frame = toys.rows("multiclass", days=1).drop("target", SCORE)
+    named = frame.with_columns(model=pl.lit("toy"), version=pl.lit("v1.0.0"), at=pl.lit("2013-12-01"))
+    named.with_columns(score=pl.Series([score] * frame.height)).write_parquet(tmp_path / "log.parquet")
+    _, reader = read(tmp_path, "multiclass")
+    assert reader.found.malformed.reasons == {"not a score": frame.height}
+
+
 SECRET = "passport-123"
 LEAKS = [
     SECRET.encode(), b"\xff" + SECRET.encode(), changed(key=SECRET, score="1"),

@@ -141,6 +141,31 @@ def test_a_store_that_does_not_answer_is_an_error(answers: bool, keys: pytest.Mo
             places.files(f"s3://{BUCKET}/log")
 
 
+@pytest.mark.parametrize("address", ["localhost:9000", "http://", "http://[::1", "http://local:port"])
+def test_an_address_that_is_none_is_said_with_what_to_write(address: str, keys: pytest.MonkeyPatch) -> None:
+    keys.setenv("AWS_ENDPOINT_URL", address)
+    with pytest.raises(SourceError, match=f"s3://{BUCKET}/log cannot be read") as error:
+        places.files(f"s3://{BUCKET}/log")
+    assert "AWS_ENDPOINT_URL (http://host:port)" in (error.value.remedy or "")
+    with pytest.raises(SourceError, match="cannot be read"), places.local(f"s3://{BUCKET}/log.jsonl"):
+        pass
+    for place in ("s3://", "s3:///log"):
+        with pytest.raises(DataError, match="does not exist"):
+            places.files(place)
+
+
+WRONG = r"does not exist|cannot be read"
+
+
+@pytest.mark.parametrize("name", ["s3://", "s3:///log.jsonl", "s3://a b/log.jsonl"])
+def test_a_name_that_no_bucket_can_have(name: str, s3: Any) -> None:
+    with pytest.raises((DataError, SourceError), match=WRONG) as error:
+        places.files(name)
+    assert error.value.why is None or not error.value.why.endswith(":")
+    with pytest.raises((DataError, SourceError), match=WRONG), places.local(name):
+        pass
+
+
 def test_a_store_that_stops_between_two_files_is_an_error_and_no_malformed_line(
     keys: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -138,7 +138,7 @@ def test_nothing_comes_from_elsewhere_and_links_are_relative_or_https(name: str)
     assert "@import" not in content and "xmlns" not in content.replace(page.ICON, "")
     assert set(re.findall(r"url\(([^)]*)\)", content)) <= {"#hatch", "#dots"}
     for target in re.findall(r'href="([^"]*)"', content):
-        good = r"#[a-z]+|https://(github\.com|mlflow\.example\.org)/.*|data_docs/index\.html|drift\.html"
+        good = r"#[a-z]+|https://(github\.com|mlflow\.example\.org)/.*|data_docs/raw/index\.html|drift\.html"
         assert re.fullmatch(good, target) or target.startswith("data:image/svg+xml,"), target
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainline.schema import Task
-from monitoring import labels, observed, windows
+from monitoring import labels, windows
 from monitoring.observed import KNOWN
 from monitoring.reference import SCORE, VERSION
 from tests.monitoring import toys
@@ -285,7 +285,7 @@ def test_malformed_lines_are_in_the_record_by_day() -> None:
     for day, number in ((date(2013, 7, 1), 9), (UNTIL, 2), (date(2013, 12, 1), 1)):
         log.refuse("not JSON", "", "log.jsonl", 1, {day: number})
     seen = windows.record(
-        observed.at_once(frame.drop("target"), None, reference()), reference(), toys.POLICY, UNTIL, log=log
+        toys.at_once(frame.drop("target"), None, reference()), reference(), toys.POLICY, UNTIL, log=log
     )
     assert (seen.malformed.lines, seen.malformed.days) == (12, {"2013-11-30": {"not JSON": 2}})
     assert seen.quality is not None and seen.quality.others == 2

@@ -14,8 +14,11 @@ from mainline import drift
 from mainline.policy import MonitorPolicy, RetrainPolicy
 from mainline.records import Figure
 from mainline.schema import FeatureTable, Task
-from monitoring import labels, windows
+from monitoring import labels, observed, windows
+from monitoring.observed import Observed
+from monitoring.reading import Found
 from monitoring.reference import SCORE, Reference
+from monitoring.tallies import DAY
 from tests import watchpolicy
 from tests.serving.toys import table
 
@@ -91,10 +94,43 @@ def reference(task: Task = "binary", **changes: Any) -> Reference:
     return Reference.of(record, changes.get("train", before), before, table=changes.get("table", table(task)))
 
 
+def at_once(
+    rows: pl.DataFrame,
+    labels: pl.DataFrame | None,
+    reference: Reference,
+    known_by: datetime | None = None,
+    anew: pl.DataFrame | None = None,
+) -> Observed:
+    """What rows in memory say, without the disk that `joining` meets them on."""
+    only = observed.part(rows, labels, reference, known_by, anew)
+
+    def within(first: date, last: date) -> pl.DataFrame:
+        return only.outcomes.filter(pl.col(DAY).is_between(first, last))
+
+    key = reference.table.key.name
+    unknown = labels.join(rows.select(key), on=key, how="anti").height if labels is not None else 0
+    return observed.gathered([only], within, unknown)
+
+
+def measure(
+    rows: pl.DataFrame,
+    labels: pl.DataFrame | None,
+    reference: Reference,
+    policy: MonitorPolicy,
+    until: date,
+    *,
+    known_by: datetime | None = None,
+    anew: pl.DataFrame | None = None,
+) -> drift.Drift:
+    """The record from rows in memory, with SCORE, and from labels as `labels.normal` makes them."""
+    found = at_once(rows, labels, reference, known_by, anew)
+    return windows.record(found, reference, policy, until, known_by=known_by, log=Found(lines=rows.height))
+
+
 def measured(
     frame: pl.DataFrame, known: pl.DataFrame | None = None, task: Task = "binary", **more: Any
 ) -> drift.Drift:
-    found = windows.measure(
+    found = measure(
         frame.drop("target"), known, more.pop("reference", reference(task)), POLICY, UNTIL, **more
     )
     return drift.Drift.model_validate_json(found.model_dump_json())  # what is written can be read

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -150,12 +152,78 @@ def test_two_sources_do_not_overwrite_each_other(model: Path, given: Path, tmp_p
         score(model, str(given), str(tmp_path / "out"), source="another")
 
 
+def days(given: Path, folder: Path) -> tuple[str, Path]:
+    """The same rows as a table, whose partitions are days, and as a file that is named as one of them."""
+    table = folder / "days.duckdb"
+    with duckdb.connect(str(table)) as database:
+        database.execute("CREATE TABLE rows AS SELECT * FROM read_parquet($1)", [str(given / "a.parquet")])
+    (folder / "days").mkdir()
+    shutil.copy(given / "a.parquet", folder / "days/2013-10-28.parquet")
+    return f"duckdb:{table}?table=rows", folder / "days"
+
+
+@pytest.mark.parametrize("sources", [("one", "two"), ("one", "one")])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_two_partitions_do_not_share_a_file(
+    sources: tuple[str, str], turn: int, model: Path, given: Path, tmp_path: Path
+) -> None:
+    """The day 2013-10-28 of a table and the file 2013-10-28.parquet of a folder are both written to that."""
+    table, folder = days(given, tmp_path)
+    first, second = [table, str(folder)][::turn]
+    score(model, first, str(tmp_path / "out"), source=sources[0])
+    before = scored(tmp_path / "out")
+    with pytest.raises(ConfigError, match="here already"):
+        score(model, second, str(tmp_path / "out"), source=sources[1], prune=True)
+    assert scored(tmp_path / "out").equals(before)
+
+
+def test_a_note_whose_name_is_a_path_takes_nothing_away(model: Path, given: Path, tmp_path: Path) -> None:
+    out, theirs = tmp_path / "out", tmp_path / "theirs.parquet"
+    score(model, str(given), str(out))
+    theirs.write_text("theirs")
+    note = json.loads((out / "version=v1.0.0/_manifest.jsonl").read_text().splitlines()[-1])
+    for name in (str(theirs), "../../theirs.parquet"):
+        with (out / "version=v1.0.0/_manifest.jsonl").open("a") as file:
+            file.write(json.dumps(note | {"partition": name, "bytes": 6}) + "\n")
+        with pytest.raises(DataError, match="is no name of a partition"):
+            score(model, str(given), str(out), prune=True)
+    assert theirs.read_text() == "theirs"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", [True, False])
+def test_what_a_kill_left_is_seen_when_the_input_has_it_no_longer(
+    again: bool, model: Path, given: Path, tmp_path: Path
+) -> None:
+    """Replaced, or there for the first time, and not noted as finished."""
+    out = tmp_path / "out"
+    if again:
+        score(model, str(given), str(out))
+        rows(10, first=5000).write_parquet(given / "a.parquet")
+    killed = process(model, str(given), str(out), "serving.batch.folder:stream:1:after")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (given / "a.parquet").rename(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"no longer has: a\.parquet"):
+        score(model, str(given), str(out))
+    assert score(model, str(given), str(out), prune=True).gone == ["a.parquet"]
+    assert scored(out).height == 600
+    assert score(model, str(given), str(out)).rows == 0
+
+
+@pytest.mark.slow
+def test_what_was_begun_and_is_not_there_belongs_to_nobody(model: Path, given: Path, tmp_path: Path) -> None:
+    killed = process(model, str(given), str(tmp_path / "out"), "serving.batch.folder:stream:1:before")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert score(model, str(given), str(tmp_path / "out"), source="another").rows == 900
+
+
 POINTS = [
     "serving.batch.scoring:Scorer.score:2:before",
     "serving.batch.folder:stream:2:before",
     "serving.batch.folder:stream:2:after",  # the file is there, its note is not
-    "serving.batch.folder:Folder._note:2:after",
-    "serving.batch.folder:Folder._note:3:before",
+    "serving.batch.folder:Folder._note:3:after",  # the second is begun
+    "serving.batch.folder:Folder._note:4:after",
+    "serving.batch.folder:Folder._note:6:before",
     "polars:DataFrame.write_parquet:2:after",  # in memory, not on the disk
     "pathlib:Path.replace:2:before",  # a temporary file is left
 ]
@@ -167,7 +235,7 @@ def test_a_kill_loses_and_doubles_nothing(point: str, model: Path, given: Path, 
     whole, out = tmp_path / "whole", tmp_path / "out"
     killed = process(model, str(given), str(out), point)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert len(list(out.rglob("*.parquet"))) < 3 or point.endswith("_note:3:before")
+    assert len(list(out.rglob("*.parquet"))) < 3 or point.endswith("_note:6:before")
     assert 0 < score(model, str(given), str(out)).rows <= 900
     score(model, str(given), str(whole))
     assert scored(out).equals(scored(whole))
@@ -382,8 +450,8 @@ def test_progress_on_a_pipe_is_rare() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "http://example.org/x", "duckdb:x.db", "duckdb:?table=t", "duckdb:x.db?table=t&query=q",
-     "duckdb:x.db?table=t&mode=ro", "postgresql://h/d", "postgresql://[h/d?table=t",
+    ["", "s3://", "s3:///rows", "http://example.org/x", "duckdb:x.db", "duckdb:?table=t",
+     "duckdb:x.db?table=t&query=q", "duckdb:x.db?table=t&mode=ro", "postgresql://h/d", "postgresql://[h/d?table=t",
      "duckdb:x.db?table=a\0b"],
 )  # fmt: skip
 def test_an_address_that_makes_no_sense_is_refused(text: str) -> None:
@@ -449,14 +517,19 @@ def test_hidden_files_are_no_data(given: Path) -> None:
     assert list(files.listed(str(given))) == ["a.parquet", "b.parquet", "month=2013-11/c.parquet"]
 
 
+def example(path: Path) -> None:
+    """A row with the columns of the use case."""
+    given = frames.polars_schema([FEATURES.key, FEATURES.time, *FEATURES.features])
+    said = schemas.example(FEATURES)
+    row = {n: [datetime.fromisoformat(v)] if given[n].is_temporal() else [v] for n, v in said.items()}
+    pl.DataFrame(row).cast(given).write_parquet(path)  # type: ignore[arg-type]
+
+
 def test_the_command_scores_with_a_bento(
     bento: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The whole way, with the columns of the use case: a folder is left as it was found."""
-    given = frames.polars_schema([FEATURES.key, FEATURES.time, *FEATURES.features])
-    example = schemas.example(FEATURES)
-    row = {n: [datetime.fromisoformat(v)] if given[n].is_temporal() else [v] for n, v in example.items()}
-    pl.DataFrame(row).cast(given).write_parquet(tmp_path / "one.parquet")  # type: ignore[arg-type]
+    example(tmp_path / "one.parquet")
     monkeypatch.chdir(tmp_path)
     digest = hashlib.sha256(bento.read_bytes()).hexdigest()
     line = [f"--bento={bento}", f"--sha256={digest}", "--input=one.parquet", "--output=out", "--json"]
@@ -469,6 +542,32 @@ def test_the_command_scores_with_a_bento(
     assert "1 rows would be scored; partitions: 1 forced" in told and "/s" not in told
     assert command.main([*line[:1], f"--sha256={'0' * 64}", *line[2:]]) == IntegrityError.exit_code
     assert command.main([*line[:3], "--output=one.parquet"]) == ConfigError.exit_code
+
+
+def unheard(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """The command with nobody at the other end of its output, as after `2>&1 | head -1`."""
+    read, write = os.pipe()
+    os.close(read)
+    path = {"PYTHONPATH": os.pathsep.join(map(str, (batching.ROOT / "src", batching.ROOT)))}
+    line = [sys.executable, "-m", "serving.batch", *arguments]
+    try:
+        return subprocess.Popen(line, cwd=folder, env=os.environ | path, stdout=write, stderr=write)
+    finally:
+        os.close(write)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["--json", "--threads=1"])
+def test_who_stops_reading_does_not_stop_the_scoring(form: str, bento: Path, tmp_path: Path) -> None:
+    example(tmp_path / "one.parquet")
+    line = [f"--bento={bento}", "--input=one.parquet", "--output=out", form]
+    assert unheard(tmp_path, *line).wait(120) == 0
+    assert scored(tmp_path / "out").height == 1
+
+
+def test_an_error_that_nobody_reads_is_one(tmp_path: Path) -> None:
+    line = ["--working-tree", "--month=2013-13", "--output=out"]
+    assert unheard(tmp_path, *line).wait(120) == ConfigError.exit_code
 
 
 def test_a_stop_ends_with_75_and_leaves_nothing_by_half(model: Path, given: Path, tmp_path: Path) -> None:

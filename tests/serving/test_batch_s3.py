@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 import s3fs  # type: ignore[import-untyped]
@@ -132,12 +134,13 @@ def test_an_object_that_is_not_the_one_noted_is_scored_again(
     assert scored(store, tmp_path / "got").height == 900
 
 
-CALL = "aiobotocore.client:AioBaseClient._make_api_call"  # three look; then six a partition
-COPY = 13  # of the second partition
+CALL = "aiobotocore.client:AioBaseClient._make_api_call"  # three look; then seven a partition
+COPY = 15  # of the second partition
 POINTS = [
     "serving.batch.bucket:stream:2:after",
     "serving.batch.bucket:Bucket._uploaded:2:before",
-    f"{CALL}:{COPY - 3}:before",
+    f"{CALL}:{COPY - 4}:before",
+    f"{CALL}:{COPY - 2}:before",
     f"{CALL}:{COPY}:before",  # a temporary key is left
     "serving.batch.bucket:Bucket._uploaded:2:after",  # the object is there, its note is not
     f"{CALL}:{COPY + 2}:before",
@@ -192,6 +195,83 @@ def test_two_sources_do_not_overwrite_each_other(store: Any, model: Path, given:
     score(model, str(given), OUT)
     with pytest.raises(ConfigError, match="here already"):
         score(model, str(given), OUT, source="another")
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_a_kill_left_is_seen_when_the_input_has_it_no_longer(
+    again: bool, store: Any, model: Path, given: Path, tmp_path: Path
+) -> None:
+    if again:
+        score(model, str(given), OUT)
+        rows(10, first=5000).write_parquet(given / "a.parquet")
+    killed = process(model, str(given), OUT, "serving.batch.bucket:Bucket._uploaded:1:after")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (given / "a.parquet").rename(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"no longer has: a\.parquet"):
+        score(model, str(given), OUT)
+    assert score(model, str(given), OUT, prune=True).gone == ["a.parquet"]
+    assert scored(store, tmp_path / "got").height == 600
+    assert score(model, str(given), OUT).rows == 0
+
+
+def test_what_was_begun_and_is_not_there_belongs_to_nobody(store: Any, model: Path, given: Path) -> None:
+    killed = process(model, str(given), OUT, f"{CALL}:{COPY - 7}:before")  # noted, not copied
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert score(model, str(given), OUT, source="another").rows == 900
+
+
+def test_two_partitions_do_not_share_an_object(store: Any, model: Path, given: Path, tmp_path: Path) -> None:
+    """The day 2013-10-28 of a table and the file 2013-10-28.parquet of a folder are both written to that."""
+    with duckdb.connect(str(tmp_path / "days.duckdb")) as database:
+        database.execute("CREATE TABLE rows AS SELECT * FROM read_parquet($1)", [str(given / "a.parquet")])
+    score(model, f"duckdb:{tmp_path}/days.duckdb?table=rows", OUT, source="one")
+    (given / "a.parquet").rename(tmp_path / "2013-10-28.parquet")
+    for source in ("one", "two"):
+        with pytest.raises(ConfigError, match="here already"):
+            score(model, str(tmp_path / "2013-10-28.parquet"), OUT, source=source)
+    assert scored(store, tmp_path / "got").height == 300
+
+
+def test_a_key_that_is_a_path_is_refused(store: Any, model: Path, given: Path, tmp_path: Path) -> None:
+    """`rows//tmp/x` below `rows` is not the file /tmp/x."""
+    theirs = tmp_path / "theirs.parquet"
+    theirs.write_text("theirs")
+    content = (given / "a.parquet").read_bytes()
+    client = store.s3
+    for key in (f"here/{theirs}", "here/x//a.parquet"):
+        s3fs.core.sync(store.loop, client.put_object, Bucket="rows", Key=key, Body=content)
+        with pytest.raises(DataError, match="a name that is a path") as raised:
+            score(model, "s3://rows/here", str(tmp_path / "out"))
+        assert raised.value.remedy and theirs.read_text() == "theirs"
+        s3fs.core.sync(store.loop, client.delete_object, Bucket="rows", Key=key)
+
+
+def test_an_endpoint_that_is_no_address_is_told(
+    model: Path, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    with pytest.raises(SourceError, match="cannot be read") as raised:
+        score(model, "s3://rows/here", str(tmp_path / "out"))
+    assert "localhost:9000" in raised.value.why and "AWS_ENDPOINT_URL" in raised.value.remedy
+    with pytest.raises(StorageError, match="cannot be read"):
+        score(model, str(given), OUT)
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # what is longer the system refuses, as a full disk
+from tests.serving import batching
+sys.exit(batching.main())
+"""
+
+
+def test_a_disk_that_does_not_take_the_input_is_told(
+    store: Any, model: Path, given: Path, tmp_path: Path
+) -> None:
+    line = [sys.executable, "-c", FULL, str(model), filled(store, given), str(tmp_path / "out"), ""]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == StorageError.exit_code, done.stderr
+    assert "make room" in done.stderr and "network" not in done.stderr
 
 
 def test_a_file_of_a_prefix(store: Any, model: Path, given: Path, tmp_path: Path) -> None:

@@ -314,6 +314,8 @@ OURS = "time timestamp, score real, decision boolean, model text, version text, 
         ("scores", f"key bigint, {OURS}, unique (key, version)", "key (bigint|int8)"),
         ("scores", f"key text, {OURS.replace('real', 'decimal(3,2)')}, unique (key, version)", "score"),
         ("scores", f"key text, {OURS}", r"UNIQUE \(key, version\) is not there"),
+        ("scores", f"key text, {OURS}, unique (key)", r"UNIQUE \(key, version\) is not there"),
+        ("scores", f"key text, {OURS}, unique (key, version, time)", "is not there"),
         ("scores_partitions", "source text", "it has source"),
     ],
 )
@@ -366,6 +368,28 @@ def test_a_dry_run_writes_nothing(base: Base, model: Path, parquet: Path, tmp_pa
     assert set(found.states.values()) == {"new"} and found.rows == 300
     with pytest.raises((duckdb.Error, psycopg.Error)):
         base.scores()
+
+
+def test_a_dry_run_of_what_is_scored(base: Base, model: Path, parquet: Path) -> None:
+    score(model, str(parquet), base.place("scores"))
+    found = score(model, str(parquet), base.place("scores"), dry_run=True)
+    assert set(found.states.values()) == {"finished"} and found.skipped == 300
+
+
+@pytest.mark.parametrize("base", ["postgresql"], indirect=True)
+def test_who_may_only_read_may_do_a_dry_run(base: Base, model: Path, parquet: Path) -> None:
+    score(model, str(parquet), base.place("scores"))
+    secret = PASSWORD.replace("'", "''")
+    base.ask(f"create role reader login password '{secret}'")
+    try:
+        base.ask("grant select on scores, scores_partitions to reader")
+        place = base.place("scores").replace("mlflow@", "reader@")
+        assert score(model, str(parquet), place, dry_run=True).skipped == 300
+        with pytest.raises(ServiceError, match="refuses"):
+            score(model, str(parquet), place, force=True)
+    finally:
+        base.ask("drop owned by reader")
+        base.ask("drop role reader")
 
 
 def test_a_server_that_does_not_answer(model: Path, parquet: Path, tmp_path: Path) -> None:

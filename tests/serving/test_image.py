@@ -23,6 +23,9 @@ ENGINE = f"""#!{sys.executable}
 import json, os, sys
 from pathlib import Path
 asked, here = sys.argv[1:], Path(__file__).parent
+def familiar(name):  # as Docker lists what Docker Hub has
+    rest = name.removeprefix("index.").removeprefix("docker.io/")
+    return rest.removeprefix("library/") if rest != name else name
 log = {{"engine": Path(__file__).name, "asked": asked,
        "stdin": "" if asked[0] != "login" else sys.stdin.read(),
        "config": os.environ.get("DOCKER_CONFIG", ""), "password": os.environ.get("MAINLINE_IMAGE_PASSWORD")}}
@@ -43,7 +46,8 @@ if (here / "refuses").exists() and (here / "refuses").read_text() == asked[0]:
 elif asked[0] == "push" and "--digestfile" in asked:
     Path(asked[asked.index("--digestfile") + 1]).write_text("{DIGEST}")
 elif asked[:2] == ["image", "inspect"]:
-    print("other.example.org/x@sha256:" + "9" * 64 + "\\n" + asked[-1].rpartition(":")[0] + "@{DIGEST}\\n")
+    print("other.example.org/x@sha256:" + "9" * 64)
+    print(familiar(asked[-1].rpartition(":")[0]) + "@{DIGEST}\\n")
 """
 
 
@@ -95,6 +99,8 @@ def test_a_bento_is_built_and_pushed_and_the_registrys_digest_told(
     steps = [one["asked"][0] for one in asked(engines) if one["asked"][0] != "version"]
     tried = ["from", "run", "rm"] if engine == "buildah" else ["run"]
     pushed = ["push", "image"] if engine == "docker" else ["push"]
+    shut = {"--network", "none", "--cap-drop", "ALL"}
+    assert shut <= {*log["run"]["asked"]}
     assert steps == ["login", "build", *tried, *pushed, "rmi"], "tried before it is pushed, and not kept"
     assert log["rmi"]["asked"][1:] == [NAME]
 
@@ -116,6 +122,20 @@ def test_what_the_engine_refuses_is_an_error_of_ours(
     done = {one["asked"][0] for one in asked(engines)}
     assert step in ("push", "login") or "push" not in done
     assert step in ("build", "login") or "rmi" in done
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "docker.io/team/flight-delay",
+        "docker.io/library/flight-delay",
+        "index.docker.io/team/flight-delay",
+        "registry.example.org/library/flight-delay",
+    ],
+)
+def test_docker_lists_what_docker_hub_has_by_shorter_names(path: str, engines: Path) -> None:
+    install(engines, "docker")
+    assert image._pushed("docker", f"{path}:v1", path, engines / "digest", {**os.environ}) == DIGEST
 
 
 def test_without_an_engine_it_is_said(engines: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,6 +66,10 @@ def test_the_watch_looks_and_the_bot_asks_for_its_token(world: World, trained: P
     drift = Drift.read(world.artifact("watch") / "drift.json")
     assert drift.quality.lines == lines
     assert drift.reference.commit == clones.git(world.origin, "rev-parse", DEFAULT)
-    assert "v1.0.0" in (world.artifact("site") / "index.html").read_text()
+    page = (world.artifact("site") / "index.html").read_text()
+    assert "v1.0.0" in page
+    links = set(re.findall(r'href="([^"#:]+)"', page))
+    assert links >= {"data_docs/raw/index.html", "data_docs/features/index.html", "state.json"}
+    assert not [link for link in links if not (world.artifact("site") / link).is_file()]
     assert tags(world) == before
     assert clones.git(world.origin, "branch", "--list").split() == ["first", "*", DEFAULT]

@@ -25,7 +25,7 @@ CI = verbs.load(GITHUB / "workflows/ci.yml")["jobs"]
 OURS = "github.event.pull_request.head.repo.full_name == github.repository"
 # Programs other than our verbs, and where: they prepare a machine, or start one.
 PREPARATION = {
-    "curl --fail", "uv sync", "dvc remote", "echo ::notice", "cml runner", "sha256sum --check",
+    "curl --fail", "uv sync", "dvc remote", "dvc pull", "echo ::notice", "cml runner", "sha256sum --check",
     "echo answer=$answer",
 }  # fmt: skip
 PROMOTE = verbs.load(GITHUB / "workflows/promote.yml")

@@ -91,16 +91,16 @@ class Basis:
             as_of=as_of,
             release=watch.release,
             asked=self.asked or self.wish.as_of is not None or bool(old and old.asked),
-            trainings=limits.recorded(
-                old.trainings if old else [], self.state.branch, self.state.expected_hours
-            ),
+            trainings=limits.recorded(old.trainings if old else [], self.state),
         )
 
     def taken_back(self, pull: Pull, kind: NoteKind, why: str) -> tuple[Step, ...]:
         """Marked before it is closed, or the end would count as somebody's rejection."""
         marker = limits.marker_of(pull) or self.new_marker(pull, self.state.base_as_of)
         rest = markers.LINE.sub("", pull.body.replace("\r\n", "\n")).strip()
-        body = f"{rest}\n\n{markers.write(marker.model_copy(update={'withdrawn': True}))}"
+        kept = limits.recorded(marker.trainings, self.state)
+        line = markers.write(marker.model_copy(update={"withdrawn": True, "trainings": kept}))
+        body = f"{rest}\n\n{line}"
         return (
             *changed(pull, pull.title, body), *once(pull, kind, why), Close(pull.number)
         )  # fmt: skip

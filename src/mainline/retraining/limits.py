@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from mainline.errors import RecordError
 from mainline.policy import MonitorPolicy
 from mainline.retraining import markers
 from mainline.retraining.markers import Marker, Training
-from mainline.retraining.state import Branch, Pull, State
+from mainline.retraining.state import Pull, State
 
+ON_RECORD = 200  # trainings of a month; 107 characters of a description each, and GitHub takes 65,536
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -21,17 +22,27 @@ def marker_of(pull: Pull) -> Marker | None:
         return None
 
 
-def recorded(old: list[Training], branch: Branch | None, expected: float) -> list[Training]:
-    """What was recorded, and the training that the branch's own commit asked for; its hours as the lock's
-    commit tells them, until then what was recorded, until then what is expected.
+def recorded(old: list[Training], state: State) -> list[Training]:
+    """What was recorded this month, and the training that the branch's own commit asked for; its hours as
+    the lock's commit tells them, until then what was recorded, until then what is expected.
+
+    Earlier months are dropped: no limit looks at them, and a description that keeps them grows for ever.
     """
-    if branch is None or branch.made is None or branch.at is None:
-        return old
+    branch, this_month = state.branch, state.now.astimezone(UTC).strftime("%Y-%m")
     known = {one.commit: one for one in old}
-    hours = branch.hours if branch.hours is not None else expected
-    if branch.made not in known or branch.hours is not None:
-        known[branch.made] = Training(commit=branch.made, at=branch.at, hours=round(hours, 3))
-    return list(known.values())
+    kept = {name: one for name, one in known.items() if _day(one).strftime("%Y-%m") >= this_month}
+    if branch is None or branch.made is None or branch.at is None:
+        return list(kept.values())
+    if branch.made in known and branch.hours is None:
+        kept[branch.made] = known[branch.made]
+    else:
+        hours = branch.hours if branch.hours is not None else state.expected_hours
+        kept[branch.made] = Training(commit=branch.made, at=branch.at, hours=round(hours, 3))
+    return list(kept.values())
+
+
+def _day(training: Training) -> date:
+    return datetime.fromisoformat(training.at).astimezone(UTC).date()
 
 
 def uncountable(state: State) -> str:
@@ -49,9 +60,11 @@ def too_many(state: State, policy: MonitorPolicy) -> str:
     """Why the branch may not be moved now; empty when it may."""
     limits = policy.retrain
     today = state.now.astimezone(UTC).date()
-    counted = [(datetime.fromisoformat(one.at).astimezone(UTC).date(), one) for one in _trainings(state)]
+    counted = [(_day(one), one) for one in _trainings(state)]
     if sum(day == today for day, _ in counted) >= limits.daily_limit:
         return f"the limit of {limits.daily_limit} a day is reached"
+    if len(counted) >= ON_RECORD:
+        return f"{len(counted)} trainings are on record this month, and no more than {ON_RECORD} are kept"
     hours = sum(one.hours for day, one in counted if (day.year, day.month) == (today.year, today.month))
     if hours + state.expected_hours > limits.gpu_hours:
         expected = f"{state.expected_hours:.1f} more would be above {limits.gpu_hours:g}"
@@ -60,7 +73,7 @@ def too_many(state: State, policy: MonitorPolicy) -> str:
 
 
 def _trainings(state: State) -> list[Training]:
-    """Every training on record, each once; a pull request that somebody opened by hand counts as one."""
+    """Trainings on record of this month, each once; a pull request that somebody opened by hand is one."""
     found: dict[str, Training] = {}
     for pull in state.mine:
         marker = marker_of(pull)
@@ -69,7 +82,7 @@ def _trainings(state: State) -> list[Training]:
         elif not markers.LINE.search(pull.body):
             at, name = pull.created.astimezone(UTC).isoformat(timespec="seconds"), f"{pull.number:012x}"
             found[name] = Training(commit=name, at=at, hours=state.expected_hours)
-    return recorded(list(found.values()), state.branch, state.expected_hours)
+    return recorded(list(found.values()), state)
 
 
 def _this_month(closed: datetime | None, now: datetime) -> bool:

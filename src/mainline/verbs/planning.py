@@ -14,7 +14,7 @@ from mainline.tags import Assignment, Version
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would be done. `tag` is None when production has this version already.
+    """What would be done. `tag` is None when production has this version already, by `standing`.
 
     `steps`: of the deployment; `pages`: of the page on the forge.
     """
@@ -24,6 +24,7 @@ class Plan:
     now: Version | None
     tag: Assignment | None
     given: Assignment | None = None
+    standing: Assignment | None = None
     steps: tuple[str, ...] = ()
     pages: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -210,7 +211,8 @@ def _artifacts(
     """Build once, test, describe, sign, store on the remote, proven; and the image, if there is one."""
     assert model.manifest is not None and model.metrics is not None  # noqa: S101
     tools.before("build")
-    bento = packaged.build(tools.build, str(step.version), folder / "bento")
+    with attachments.signing_environment(os.environ) as environ:
+        bento = packaged.build(tools.build, str(step.version), folder / "bento", environ)
     tools.before("check")
     packaged.check(tools.check, bento, policy.gate().latency_ms)
     version = str(step.version)

@@ -154,9 +154,12 @@ def _message() -> str:
 
 
 def _server_run(done: Run) -> tuple[str, str] | None:
-    """MLflow's experiment and run, where others can see them."""
+    """MLflow's experiment and run, where others can see them, and where it was this run that told MLflow."""
     found = gathered.last_run()
-    return (found.experiment, found.run) if found and done.ran and found.server.startswith("http") else None
+    began = [one for name in done.ran if (one := gathered.began(name)) is not None]
+    if found is None or not began or found.told < min(began) or not found.server.startswith("http"):
+        return None
+    return found.experiment, found.run
 
 
 def _say_plan(options: argparse.Namespace, found: LockState, branch: str, files: list[str]) -> int:

@@ -108,7 +108,7 @@ def rollback(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
 def _go(options: argparse.Namespace, tools: Tools, make: Callable[[Git, Book], Plan]) -> int:
     git, model = Git(), policy.release().model
     target = None if options.target == NONE else tools.target(options.target)
-    shelf = tools.shelf(git) if options.publish else None
+    shelf = _shelf(options, git, tools) if options.publish else None
     plan: Plan | None = None
     try:
         for _ in range(TRIES):
@@ -134,6 +134,16 @@ def _go(options: argparse.Namespace, tools: Tools, make: Callable[[Git, Book], P
     raise GitError(f"others were faster {TRIES} times in a row", remedy="mainline status, then again")
 
 
+def _shelf(options: argparse.Namespace, git: Git, tools: Tools) -> Shelf | MainlineError:
+    """Where pages are kept; for a tag that stands, why they cannot be is told after its deployment."""
+    try:
+        return tools.shelf(git)
+    except MainlineError as error:
+        if not options.tag or options.dry_run:
+            raise
+        return error
+
+
 def _plan(git: Git, book: Book, text: str) -> Plan:
     version, tag = book.find(text)
     record = verification.require(git, book, version, tag)
@@ -146,7 +156,9 @@ def _plan(git: Git, book: Book, text: str) -> Plan:
         print(f"warning: no stage tag names the object of {tag.name}: was it moved?", file=sys.stderr)
     now = book.current(PRODUCTION)
     current = now.version if now else None
-    return Plan(version, record, current, None if current == version else book.following(PRODUCTION))
+    if now and current == version:
+        return Plan(version, record, current, None, standing=now.assignment)
+    return Plan(version, record, current, book.following(PRODUCTION))
 
 
 def _given(git: Git, book: Book, ref: str) -> Plan:
@@ -189,7 +201,7 @@ def _finish(
     git: Git,
     plan: Plan,
     target: deploying.Target | None,
-    shelf: Shelf | None,
+    shelf: Shelf | MainlineError | None,
     tools: Tools,
 ) -> int:
     """Deploy, publish, tell. What production serves is told also when its page could not be kept."""
@@ -203,13 +215,17 @@ def _finish(
     tools.before("view")
     tools.view()
     try:
+        if isinstance(shelf, MainlineError):
+            raise shelf
         if shelf is not None:
             tools.before("publish")
             book = ledger.refresh(git, plan.record.model)
             published = publishing.publish(shelf, publishing.prepare(git, book, plan.record))
             outcome = dataclasses.replace(outcome, published=published)
     except MainlineError:
-        again = f"mainline release {plan.version} --target none --publish"
+        # By its tag, which is refused once another came after it: a version would be released again.
+        held = plan.tag or plan.given or plan.standing
+        again = f"mainline release --tag '{held}' --target none --publish"
         print(f"{plan.version} is in {PRODUCTION}; only its page is not: {again}", file=sys.stderr)
         raise
     finally:
@@ -217,9 +233,9 @@ def _finish(
     return 0
 
 
-def _pages(git: Git, book: Book, plan: Plan, shelf: Shelf | None) -> tuple[str, ...]:
+def _pages(git: Git, book: Book, plan: Plan, shelf: Shelf | MainlineError | None) -> tuple[str, ...]:
     """What would become of the version's page."""
-    if shelf is None:
+    if shelf is None or isinstance(shelf, MainlineError):
         return ()
     page = publishing.prepare(git, book, plan.record).page
     return tuple(shelf.plan(dataclasses.replace(page, latest=True)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mainline import ledger, objects, policy, promotion, releases, verification
-from mainline.errors import IntegrityError, Interrupted, RecordError
+from mainline.errors import ConfigError, IntegrityError, Interrupted, RecordError
 from mainline.git import Git
 from mainline.promotion import Book
 from mainline.releases import Release
@@ -76,7 +76,8 @@ SWITCHES = ("force", "prune", "dry_run", "json")
 
 
 def score(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
-    """Find the model, fetch and check it, score. Returns the exit code of the scoring."""
+    """Find the model, fetch and check it, score. Returns the exit code of the scoring. Raises ConfigError."""
+    _check(options)
     given = [f"--{name}={value}" for name in VALUES if (value := getattr(options, name)) is not None]
     given += [f"--{name.replace('_', '-')}" for name in SWITCHES if getattr(options, name)]
     if options.working_tree:
@@ -88,6 +89,13 @@ def score(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
     bento = _fetched(git, record)
     sha256 = record.artifacts[BENTO].sha256
     return _run([*tools.batch, f"--bento={bento}", f"--sha256={sha256}", *given])
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises ConfigError before anything is fetched."""
+    for name in ("month", "input", "output"):
+        if getattr(options, name) == "":
+            raise ConfigError(f"--{name} is empty", remedy="is the variable set that it was taken from?")
 
 
 def _record(git: Git, options: argparse.Namespace) -> Release:

@@ -39,8 +39,12 @@ BESIDE = (
     (Path("reports/drift.html"), "drift.html", "Drift in full", "Evidently's report", "mainline monitor"),
     (Path("reports/report.html"), "report.html", "Review", "of the newest candidate", "mainline report"),
     (
-        Path("reports/data_docs"), "data_docs/index.html", "Data Docs", "what the data must hold, and held",
-        "mainline run",
+        Path("reports/data_docs/raw"), "data_docs/raw/index.html", "Data Docs",
+        "what the raw data must hold, and held", "mainline run",
+    ),
+    (
+        Path("reports/data_docs/features"), "data_docs/features/index.html", "Data Docs of the features",
+        "what the modelling tables must hold, and held", "mainline run",
     ),
 )  # fmt: skip
 R = TypeVar("R", bound=Record)
@@ -83,7 +87,7 @@ def site(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
     state.write(State.location)
     _draw([*tools.draw, "--state", str(State.location), "--out", str(options.out)])
     for source, address, *_ in BESIDE:
-        _copy(source, options.out / address.split("/")[0])
+        _copy(source, options.out / address.removesuffix("/index.html"))
     state.write(options.out / DATA)
     (options.out / ".nojekyll").touch()  # GitHub Pages would leave out what starts with an underscore
     page = options.out / "index.html"

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mainline import ledger, policy, predictions, verification
-from mainline.errors import IntegrityError, RecordError
+from mainline.errors import IntegrityError, RecordError, StorageError
 from mainline.git import Git
 from mainline.releases import Release
 from mainline.untrusted import inert
@@ -52,9 +52,13 @@ def verify(options: argparse.Namespace) -> int:
     book = ledger.refresh(git, policy.release().model)
     version, tag = book.find(options.version)
     record, checks = verification.checks(git, book, version, tag)
-    if record is not None:
-        checks += verification.pushed(record)
-    holds = record is not None and all(check.ok for check in checks)
+    unasked: StorageError | None = None
+    if record is not None and all(check.ok for check in checks):  # else anybody may have written it
+        try:
+            checks += verification.pushed(record, policy.registry())
+        except StorageError as error:
+            unasked = error
+    holds = record is not None and unasked is None and all(check.ok for check in checks)
     if options.json:
         listed = [dataclasses.asdict(check) for check in checks]
         print(json.dumps({"version": str(version), "holds": holds, "checks": listed}))
@@ -63,7 +67,10 @@ def verify(options: argparse.Namespace) -> int:
         for check in checks:
             word = "[green]holds[/]" if check.ok else "[bold red]fails[/]"
             console.print(f"{word}  {escape(inert(f'{check.name}: {check.text}'))}")
-        console.print(f"{tag.name} {'holds' if holds else 'does not hold'}")
+        word = "holds" if holds else "is not proven" if unasked else "does not hold"
+        console.print(f"{tag.name} {word}")
+    if unasked:
+        raise unasked
     return 0 if holds else IntegrityError.exit_code
 
 
