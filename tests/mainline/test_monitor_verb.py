@@ -193,8 +193,9 @@ def test_places_come_from_flags_then_the_environment_then_the_local_deployment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured(siting.drift())
-    Path(".mainline/deploy/production/predictions").mkdir(parents=True)
-    for arguments, expected in (((), ".mainline/deploy/production/predictions"), (("--log", "here"), "here")):
+    local = Path(".mainline/deploy/production/predictions").resolve()
+    local.mkdir(parents=True)
+    for arguments, expected in (((), str(local)), (("--log", "here"), "here")):
         monitor(asking("--no-backtest", *arguments), TOOLS)
         called = json.loads(Path("called.json").read_text())
         assert called[called.index("--log") + 1] == expected

@@ -162,7 +162,7 @@ def client(shared: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 def sync(root: Path, *flags: str, code: int = 0) -> dict[str, Any]:
     done = clones.mainline(root, "registry", "sync", "--json", *flags, extra=_uri())
     assert done.returncode == code, done.stdout + done.stderr
-    return dict(json.loads(done.stdout)) if done.stdout else {"stderr": done.stderr}
+    return {**json.loads(done.stdout), "stderr": done.stderr}
 
 
 def _uri() -> dict[str, str]:

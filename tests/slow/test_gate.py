@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from mainline.champion import ROWS
 from mainline.errors import Answer, IntegrityError
 from mainline.exported import LOCK, MODEL, TEST
-from mainline.records import Manifest
+from mainline.records import Manifest, Metrics
 from mainline.review import Gate
 from tests import clones, tagging
 
@@ -78,16 +78,27 @@ def replace_model(root: Path, change: Callable[[onnx.ModelProto], None]) -> None
 
 
 def relock(root: Path, *paths: str) -> None:
-    """Write what these outputs are now into the lock, by hand, and commit."""
+    """Write what these files are now into the lock, by hand, and commit."""
     lock = yaml.safe_load((root / LOCK).read_text())
     for stage in lock["stages"].values():
-        for out in stage.get("outs", []):
-            if out["path"] in paths:
-                content = (root / out["path"]).read_bytes()
-                out["md5"] = hashlib.md5(content, usedforsecurity=False).hexdigest()
-                out["size"] = len(content)
+        for one in (*stage.get("outs", []), *stage.get("deps", [])):
+            if one["path"] in paths:
+                content = (root / one["path"]).read_bytes()
+                one["md5"] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+                one["size"] = len(content)
     (root / LOCK).write_text(yaml.safe_dump(lock, sort_keys=False))
     clones.commit(root, "another model")
+
+
+def record_figures(root: Path) -> None:
+    """As `evaluate` would have recorded them of this model: another record is no record of it, and blocks."""
+    clones.mainline(root, "gate", "--json")
+    found = Gate.read(root / Gate.location)
+    assert rule(found, "record") == "block" and found.comparison
+    record = json.loads((root / Metrics.location).read_text())
+    record["figures"] |= {name: one.model_dump() for name, one in found.comparison.candidate.items()}
+    (root / Metrics.location).write_text(json.dumps(record))
+    relock(root, Metrics.location.as_posix())
 
 
 def noise(size: float) -> Callable[[onnx.ModelProto], None]:
@@ -155,6 +166,7 @@ def test_a_model_made_worse_is_blocked_with_the_number(fresh: Path) -> None:
 
 def test_a_pull_request_does_not_loosen_its_own_gate(fresh: Path) -> None:
     replace_model(fresh, noise(0.5))
+    record_figures(fresh)
     loose = {"log_loss": 9.0, "roc_auc": 1.0}
     edit_gate(fresh, margins=loose, floors={}, ceilings={}, slice_margin=9.0)
     record = gate(fresh, answer=Answer.HOLD)
@@ -167,6 +179,7 @@ def test_a_pull_request_does_not_loosen_its_own_gate(fresh: Path) -> None:
 def test_a_hold_may_be_accepted_by_a_person(fresh: Path) -> None:
     """About equal, and a gate without any margin: the rows cannot tell."""
     replace_model(fresh, noise(0.003))
+    record_figures(fresh)
     edit_gate(fresh, margins={"log_loss": 0.0})
     record = gate(fresh, answer=Answer.HOLD)
     assert "cannot tell" in record.reason and not record.accepted
@@ -233,6 +246,7 @@ def test_a_champion_that_cannot_read_the_rows_is_compared_on_recorded_figures(fr
     relock(fresh, Manifest.location.as_posix())
     clones.git(fresh, "switch", "--quiet", "feature")
     replace_model(fresh, noise(0.003))
+    record_figures(fresh)
     found = gate(fresh, "--champion", "old", answer=Answer.HOLD)
     assert (found.champion.kind, found.basis) == ("chosen", "recorded figures")
     assert "no_longer_there is missing" in found.reason
