@@ -304,4 +304,4 @@ def test_verify_asks_the_registry(project: Project, engine: dict[str, str], regi
     registry.process.kill()
     registry.process.wait()
     with pytest.raises(StorageError, match="cannot be asked"):
-        verification.pushed(record)
+        verification.pushed(record, None)
