@@ -343,7 +343,9 @@ def test_a_fetch_leaves_the_lock_current_and_runs_again(repository: Path, tmp_pa
 def test_what_is_here_is_not_fetched_again(repository: Path) -> None:
     shutil.rmtree(repository / ".dvc/cache")
     shutil.rmtree(repository.parent / "store")
+    before = (repository / MODEL).stat()
     champion.fetch_candidate(repository, champion.here(repository))
+    assert (repository / MODEL).stat() == before, "the file that was there"
 
 
 def test_an_object_that_is_nowhere_is_named(repository: Path, tmp_path: Path) -> None:

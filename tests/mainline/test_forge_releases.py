@@ -112,6 +112,7 @@ def test_an_upload_that_broke_off_is_sent_again(shelves: Shelves) -> None:
     """GitHub keeps what is left of it under the name."""
     shelves.breaking = 2
     _publish(shelves)
+    assert shelves.breaking == 0, "no upload broke off"
     _whole(shelves)
 
 
