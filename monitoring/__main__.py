@@ -7,6 +7,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from mainline.interrupts import insistent
+
 if TYPE_CHECKING:
     from mainline.errors import MainlineError
 
@@ -27,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the temporary folders go on either
     try:
-        return _run(arguments)
+        with insistent():
+            return _run(arguments)
     except KeyboardInterrupt:
         from mainline.errors import Interrupted
 

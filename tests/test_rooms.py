@@ -20,7 +20,7 @@ MODULES = sorted(
 )
 # Lower layers never import higher ones; modules of one layer may.
 LAYERS = {
-    "errors": 0, "schema": 0,
+    "errors": 0, "schema": 0, "interrupts": 0,
     "settings": 1, "records": 1, "profile": 1, "review": 1, "policy": 1, "tags": 1, "trailers": 1,
     "releases": 1, "drift": 1, "archives": 1,
     "summary": 2, "datadiff": 2, "report": 2, "untrusted": 2, "reproduction": 2, "required": 2, "gates": 2,

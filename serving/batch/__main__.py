@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from mainline.errors import ConfigError, Interrupted, MainlineError
+from mainline.interrupts import insistent
 from mainline.settings import Month
 from pipeline.text import inert
 from serving import run as service
@@ -34,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        return score(options)
+        with insistent(stop):
+            return score(options)
     except MainlineError as error:
         return _failed(error)
     except OSError as error:

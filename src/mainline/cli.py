@@ -8,6 +8,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from mainline.interrupts import insistent
+
 if TYPE_CHECKING:
     import argparse
     from typing import Any
@@ -27,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb; its exit code. SIGTERM, as CI sends it, ends it as Ctrl-C does."""
     before = _on_sigterm(signal.default_int_handler)
     try:
-        return _run(arguments)
+        with insistent():
+            return _run(arguments)
     except KeyboardInterrupt:  # before there was a verb
         from mainline.errors import Interrupted
 

@@ -9,7 +9,10 @@ import pytest
 from tests.imports import ROOT
 
 FILES = sorted((ROOT / "monitoring").glob("*.py"))
-CONTROL = {"errors", "settings", "schema", "records", "profile", "drift", "policy", "watching", "untrusted"}
+CONTROL = {
+    "errors", "settings", "schema", "records", "profile", "drift", "policy", "watching", "untrusted",
+    "interrupts",
+}  # fmt: skip
 LATE = {"evidently_report.py": {"evidently", "pandas"}}  # inside the function that needs them
 
 
