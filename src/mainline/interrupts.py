@@ -1,8 +1,8 @@
 """A Ctrl-C that Python swallowed comes again.
 
-A signal's exception is raised wherever the interpreter happens to be. In a destructor, or a callback that C code
-ignores the errors of, it is printed as "Exception ignored in" and gone: the command would go on as if nobody had
-stopped it.
+A signal's exception is raised wherever the interpreter happens to be. In a destructor, or in a callback whose
+errors C code ignores, it is printed as "Exception ignored in" and gone: the command would go on as if nobody
+had stopped it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAUSE = 0.05  # seconds: what swallowed the first is over by then
 
 @contextlib.contextmanager
 def insistent(handler: Callable[..., Any] = signal.default_int_handler) -> Iterator[None]:
-    """Until the end of the block a KeyboardInterrupt that is swallowed calls `handler` again, as SIGINT does."""
+    """In this block a KeyboardInterrupt that is swallowed calls `handler` again, as SIGINT does."""
     main = threading.current_thread()
     if main is not threading.main_thread():  # signals are the main thread's alone
         yield
