@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import re
 
 from polars.exceptions import PolarsError
 
-from mainline.errors import StorageError
+from mainline.errors import DISK_FULL, StorageError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-SAID = re.compile(rf"\(os error (?:{'|'.join(map(str, FULL))})\)$", re.MULTILINE)
+SAID = re.compile(rf"\(os error (?:{'|'.join(map(str, sorted(DISK_FULL)))})\)$", re.MULTILINE)
 
 
 def full(error: Exception) -> bool:
     """Whether the system took no more. Polars has its number in the text alone, and not always."""
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in FULL
+        return error.errno in DISK_FULL
     return isinstance(error, (OSError, PolarsError)) and SAID.search(str(error)) is not None
 
 

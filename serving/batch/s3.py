@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mainline.errors import DataError, MainlineError, SourceError
+from mainline.errors import DISK_FULL, DataError, MainlineError, SourceError
 from pipeline.text import inert
 from serving.batch.places import S3, hidden
 from serving.batch.progress import say
@@ -16,8 +15,6 @@ from serving.batch.writing import full
 
 CONFIG = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}
 REMEDY = "check the address, the network, and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def connect() -> Any:
@@ -75,7 +72,7 @@ def _copied(store: Any, wanted: dict[str, str], into: Path) -> dict[str, Path]:
         for name, path in wanted.items():
             store.get_file(path, str(local[name]))
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in DISK_FULL:
             raise
         raise full(into, error) from None
     return local

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 # Little else at the top: Ctrl-C while a module is read is a traceback, unless `main` reads it.
-import errno
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from mainline.errors import MainlineError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Modules of mainline.verbs, in the order of the help.
 VERBS = (
     "pipeline", "lock", "gate", "push", "report", "comment", "required", "promote", "release", "deploy",
@@ -67,7 +65,7 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _verb(options: argparse.Namespace) -> tuple[int, MainlineError | None]:
-    from mainline.errors import Interrupted, MainlineError, StorageError
+    from mainline.errors import DISK_FULL, Interrupted, MainlineError, StorageError
     from mainline.untrusted import told
 
     error: MainlineError
@@ -78,7 +76,7 @@ def _verb(options: argparse.Namespace) -> tuple[int, MainlineError | None]:
     except MainlineError as raised:
         error = raised
     except OSError as raised:
-        if raised.errno not in FULL:
+        if raised.errno not in DISK_FULL:
             raise
         error = StorageError(
             f"no room to write {raised.filename or 'a file'}",

@@ -6,8 +6,12 @@ nobody foresaw and 2 to wrong usage, as Python and argparse have it.
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 from typing import ClassVar
+
+# What the system says when a disk, a quota or a file takes no more.
+DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 class Answer(IntEnum):

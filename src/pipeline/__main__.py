@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import json
 import os
@@ -11,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from mainline.errors import Interrupted, MainlineError, StorageError
+from mainline.errors import DISK_FULL, Interrupted, MainlineError, StorageError
 from mainline.records import write_atomically
 from pipeline import determinism, paths
 
@@ -27,7 +26,6 @@ STAGES = {
     "walkforward": "the model against the baselines, month after month (not a DVC stage)",
 }
 FEATURES_TOO = ["validate", "--features"]
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{arguments[0]}: {stopped}", file=sys.stderr)
         imported, code = started, stopped.exit_code
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL:
             raise
         full = StorageError(
             f"no room to write {error.filename or 'an output'}",

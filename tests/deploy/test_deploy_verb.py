@@ -38,7 +38,7 @@ from tests.mainline import releasing
 from tests.mainline.releasing import QUIET, World, asked, options, tools
 from tests.ports import free_port
 
-IMAGE = f"registry.example.org/flights@sha256:{'1' * 64}"
+IMAGE, NEWER = (f"registry.example.org/flights@sha256:{digit * 64}" for digit in "12")
 IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
 
 
@@ -64,11 +64,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> World:
     world = releasing.build(tmp_path_factory.mktemp("deploy"))
     patch.chdir(world.root)
     shutil.copytree(ROOT / "serving/deploy/kubernetes", world.root / "serving/deploy/kubernetes")
-    for text in ("first = True", "second = True"):
+    for text, image in (("first = True", IMAGE), ("second = True", NEWER)):
         (world.root / "serving/service.py").write_text(text)
         clones.commit(world.root, text)
         git(world.root, "push", "--quiet", "origin", "main")
-        assert promote(options(image=IMAGE), tools()) == 0
+        assert promote(options(image=image), tools()) == 0
         if text.startswith("first"):
             assert release(asked("v1.0.0"), QUIET) == 0
     patch.undo()
@@ -113,6 +113,24 @@ def test_without_a_version_it_is_the_one_that_the_stage_has(world: World) -> Non
     )
     git(world.root, "push", "--quiet", "origin", "refs/tags/flight-delay#production#2")
     assert mainline(world.root, *to, "production").returncode == RecordError.exit_code
+
+
+def test_after_a_revert_the_earlier_digest_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As promote.yml has it: promote, then deploy what staging has. Nothing is judged, trained or built."""
+    to = ("deploy", "--target", "kubernetes", "--stage", "staging", "--json")
+    assert json.loads(mainline(world.root, *to).stdout)["digest"] == NEWER.partition("@")[2]
+    built = world.builds()
+    git(world.root, *IDENTITY, "revert", "--no-edit", "HEAD")
+    git(world.root, "push", "--quiet", "origin", "main")
+    monkeypatch.chdir(world.root)
+
+    def no(*_: object) -> int:
+        raise AssertionError("a revert is not judged again")
+
+    assert promote(options(), tools(judge=no, build=("false",))) == 0
+    done = json.loads(mainline(world.root, *to).stdout)
+    assert (done["release"], done["digest"]) == ("v1.0.0", IMAGE.partition("@")[2])
+    assert world.builds() == built
 
 
 def test_a_version_that_the_stage_does_not_have_is_refused_unless_forced(world: World) -> None:
