@@ -1,4 +1,4 @@
-"""The Bento behind the local target's port, asked without pause while it is swapped, and while it is killed."""
+"""The Bento behind the local target's port, asked without pause while it is swapped and killed."""
 
 from __future__ import annotations
 
