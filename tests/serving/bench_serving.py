@@ -35,6 +35,8 @@ QUICK = "--quick" in sys.argv
 SECONDS = 2 if QUICK else 5
 REQUESTS = 10_000 if QUICK else 100_000
 ROW = schemas.example(FEATURES)
+BARS = {"FastAPI": 0.45, "MLflow": 10.0}  # of their requests a second, at least
+P99 = {(1, 1): 5.0, (1, 16): 40.0}  # ms, at most
 LOADS = ((1, 1), (1, 16), (1, 64), (1000, 1))  # rows a request, connections
 PACKAGES = ("bentoml", "numpy", "onnxruntime", "prometheus-client", "uvicorn")
 
@@ -291,6 +293,18 @@ def _show(found: dict[str, dict[tuple[int, int], Speed]]) -> None:
         told = [f"{s.requests:,.0f}, {s.p99:.1f}{' (failures)' if s.failed else ''}" for s in speeds]
         ratios = [f"{speeds[0].requests / other.requests:.2f}" for other in speeds[1:]]
         print(f"| {load[0]:,}, {load[1]} | {' | '.join([*told, *ratios])} |")
+    print()
+    for load in LOADS:
+        print(f"{load[0]:,}, {load[1]}: {'; '.join(_bars(load, found))}")
+
+
+def _bars(load: tuple[int, int], found: dict[str, dict[tuple[int, int], Speed]]) -> Iterator[str]:
+    ours = found["ours"][load]
+    for label, least in BARS.items():
+        times = ours.requests / found[label][load].requests
+        yield f"{times:.2f} × {label}, bar {least:g} {'met' if times >= least else 'MISSED'}"
+    if most := P99.get(load):
+        yield f"p99 {ours.p99:.1f} ms, bar {most:g} {'met' if ours.p99 < most else 'MISSED'}"
 
 
 if __name__ == "__main__":
