@@ -1,7 +1,7 @@
 """The adapter that brings single objects by md5, from DVC's cache or the remote, and puts some there.
 
 By md5, because `dvc get --rev` would ask the remote of that revision's configuration, which may have moved
-since. A process of its own (`python -m mainline.objects`) keeps DVC's imports, output and hangs out of ours.
+since. `mainline.store`, a process of its own, keeps DVC's imports, output and hangs out of ours.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mainline.errors import IntegrityError, StorageError
-from mainline.records import write_atomically
 
 MD5 = re.compile(r"[0-9a-f]{32}")
 SECRETS = re.compile(r"//[^/@\s]*@")
 TIMEOUT = 600  # seconds
+WHOLE = 6 * 3600  # seconds, for all data of a version
 CHUNK = 1 << 20  # bytes
 
 
@@ -32,6 +32,16 @@ class Digests:
     md5: str
     sha256: str
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What reading an output found: so many files and bytes, and what is lacking or is something else."""
+
+    files: int
+    bytes: int
+    missing: list[str]
+    damaged: list[str]
 
 
 def fetch(root: Path, wanted: Mapping[str, str]) -> None:
@@ -78,13 +88,24 @@ def look(root: Path, md5s: list[str]) -> dict[str, Digests]:
     return _parsed(_ask(root, "look", {md5: "" for md5 in md5s if MD5.fullmatch(md5)}, "read the remote"))
 
 
+def read(root: Path, md5s: list[str]) -> dict[str, Sound]:
+    """What is on the remote under these names, directories (`….dir`) with all that they list, byte by byte.
+
+    Raises StorageError when the remote fails, or takes more than six hours.
+    """
+    said = _ask(root, "read", dict.fromkeys(md5s, ""), "read the remote", WHOLE)
+    _answered(said)
+    return {md5: Sound(**found) for md5, found in said["there"].items()}
+
+
 def digests(path: Path) -> Digests:
     """Of a file here."""
     with path.open("rb") as file:
-        return _digests(file)
+        return of_bytes(file)
 
 
-def _digests(file: BinaryIO) -> Digests:
+def of_bytes(file: BinaryIO) -> Digests:
+    """Of what is left of an open file."""
     md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
     while chunk := file.read(CHUNK):
         md5.update(chunk)
@@ -93,19 +114,21 @@ def _digests(file: BinaryIO) -> Digests:
     return Digests(md5.hexdigest(), sha256.hexdigest(), size)
 
 
-def _ask(root: Path, verb: str, wanted: Mapping[str, str], doing: str) -> dict[str, Any]:
+def _ask(
+    root: Path, verb: str, wanted: Mapping[str, str], doing: str, seconds: float = TIMEOUT
+) -> dict[str, Any]:
     """What the other process says. Raises StorageError."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "mainline.objects", verb],
+            [sys.executable, "-m", "mainline.store", verb],
             cwd=root,
             input=json.dumps(wanted),
             capture_output=True,
             text=True,
-            timeout=TIMEOUT,
+            timeout=seconds,
         )
     except subprocess.TimeoutExpired:
-        raise StorageError(f"the remote did not answer within {TIMEOUT} s") from None
+        raise StorageError(f"the remote did not answer within {seconds:g} s") from None
     try:
         return dict(json.loads(done.stdout.splitlines()[-1]))
     except (ValueError, IndexError):
@@ -114,78 +137,14 @@ def _ask(root: Path, verb: str, wanted: Mapping[str, str], doing: str) -> dict[s
 
 
 def _parsed(said: dict[str, Any]) -> dict[str, Digests]:
+    _answered(said)
+    return {md5: Digests(**found) for md5, found in said["there"].items()}
+
+
+def _answered(said: dict[str, Any]) -> None:
     if said["problem"]:
         raise StorageError(
             "the remote failed",
             why=SECRETS.sub("//", said["problem"]),
             remedy="is it reachable, and may you write to it? What arrived stays; run this again",
         )
-    return {md5: Digests(**found) for md5, found in said["there"].items()}
-
-
-def main() -> None:
-    """What is wanted on standard input, what came of it on standard output; JSON both."""
-    wanted: dict[str, str] = json.load(sys.stdin)
-    verb = sys.argv[1]
-    print(json.dumps(_fetch(wanted) if verb == "fetch" else _look(wanted, add=verb == "put")))
-
-
-def _fetch(wanted: Mapping[str, str]) -> dict[str, Any]:
-    """md5 by path."""
-    from dvc.repo import Repo
-    from dvc_data.hashfile.hash_info import HashInfo
-
-    missing, damaged, problem = [], [], ""
-    with Repo() as repo:
-        place = {md5: Path(repo.cache.local.oid_to_path(md5)) for md5 in wanted.values()}
-        absent = [HashInfo("md5", md5) for md5, path in place.items() if not path.exists()]
-        try:
-            if absent:
-                repo.cloud.pull(absent)
-        except Exception as error:  # as many kinds as there are stores
-            problem = f"{type(error).__name__}: {error}"[:500]
-    for path, md5 in wanted.items():
-        try:
-            content = place[md5].read_bytes()
-        except OSError:
-            missing.append(f"{path} (md5 {md5})")
-            continue
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-            damaged.append(f"{path} ({place[md5]})")
-            continue
-        write_atomically(Path(path), content)
-    return {"missing": missing, "damaged": damaged, "problem": problem}
-
-
-def _look(wanted: Mapping[str, str], *, add: bool) -> dict[str, Any]:
-    """What the remote has under each md5; with `add`, after putting there the file named beside it."""
-    from dvc.repo import Repo
-    from dvc_objects.fs.local import LocalFileSystem
-
-    there, problem = {}, ""
-    with Repo() as repo:
-        try:
-            store = repo.cloud.get_remote_odb(None, "push" if add else "fetch")
-            local: Any = LocalFileSystem
-            for md5, path in wanted.items():
-                found = _stored(store, md5)
-                if add and (found is None or found.md5 != md5):
-                    store.add(path, local(), md5, check_exists=False)
-                    found = _stored(store, md5)
-                if found is not None:
-                    there[md5] = asdict(found)
-        except Exception as error:  # as many kinds as there are stores
-            problem = f"{type(error).__name__}: {error}"[:500]
-    return {"there": there, "problem": problem}
-
-
-def _stored(store: Any, md5: str) -> Digests | None:
-    try:
-        with store.fs.open(store.oid_to_path(md5), "rb") as file:
-            return _digests(file)
-    except FileNotFoundError:
-        return None
-
-
-if __name__ == "__main__":
-    main()

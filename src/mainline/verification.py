@@ -70,6 +70,27 @@ def pushed(found: Release, own: str | None) -> list[Check]:
     return done
 
 
+def data(root: Path, found: Release) -> list[Check]:
+    """Each data output of the record, every byte of it read on the remote; no part of `checks` either.
+
+    Raises StorageError when the remote cannot be asked.
+    """
+    seen = objects.read(root, list(found.data_md5.values()))
+    done: list[Check] = []
+    for path, md5 in found.data_md5.items():
+        sound = seen[md5]
+        good = f"on the remote, {sound.files:,} files and {sound.bytes:,} bytes with their md5"
+        _try(done, path, functools.partial(_whole, sound), good)
+    return done
+
+
+def _whole(sound: objects.Sound) -> None:
+    for names, what in ((sound.missing, "the remote does not have"), (sound.damaged, "other bytes under")):
+        if names:
+            others = f", and {len(names) - 1:,} more" if len(names) > 1 else ""
+            raise IntegrityError(f"{what} {sorted(names)[0]}{others}")
+
+
 def require(git: Git, book: Book, version: Version, tag: Tag) -> Release:
     """The record of a version of which every check holds. Raises IntegrityError, StorageError."""
     found, done = checks(git, book, version, tag)

@@ -336,6 +336,7 @@ abstract class Steps extends Script {
         checkout: ['branches', 'extensions', 'userRemoteConfigs'],
         stash: ['name', 'includes', 'allowEmpty'], archiveArtifacts: ['artifacts', 'allowEmptyArchive'],
         cloneOption: ['shallow', 'noTags', 'reference', 'honorRefspec'],
+        string: ['credentialsId', 'variable'],
         usernamePassword: ['credentialsId', 'usernameVariable', 'passwordVariable'],
         gitUsernamePassword: ['credentialsId', 'gitToolName'],
     ]
@@ -403,6 +404,11 @@ abstract class Steps extends Script {
 
     Map file(Map it) {
         known('file', it)
+        return [id: it.credentialsId, names: [it.variable]]
+    }
+
+    Map string(Map it) {
+        known('string', it)
         return [id: it.credentialsId, names: [it.variable]]
     }
 

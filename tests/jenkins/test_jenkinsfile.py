@@ -72,7 +72,13 @@ SCENARIOS = {
     "main, keys": Scenario(
         MAIN,
         {},
-        {**KUBERNETES, "STORE_READER": "reader", "STORE_WRITER": "writer", "SIGNING_KEY": "key"},
+        {
+            **KUBERNETES,
+            "STORE_READER": "reader",
+            "STORE_WRITER": "writer",
+            "SIGNING_KEY": "k",
+            "TAG_KEY": "t",
+        },
         says=PROMOTED,
     ),
     "timer, off": Scenario(TIMER),
@@ -241,7 +247,7 @@ def test_only_what_tags_gets_the_key_that_signs_and_only_what_deploys_pushes(tol
     bound = [event for event in told["main, keys"].of("sh") if event["secrets"]]
     assert {event["script"].split()[1]: event["secrets"] for event in bound} == {
         "lock": store,
-        "promote": [*store, *push, "MAINLINE_SIGNING_KEY"],
+        "promote": [*store, *push, "MAINLINE_SIGNING_KEY", "MAINLINE_TAG_KEY"],
         "deploy": [*store, *push],
     }
 

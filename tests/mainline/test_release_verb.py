@@ -227,6 +227,34 @@ def test_verify_names_what_does_not_hold(world: World, capsys) -> None:
     assert cli.main(["verify", "v7.0.0"]) == RecordError.exit_code
 
 
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda path: path.unlink(), "data/raw: the remote does not have month.txt"),
+        (lambda path: path.write_text("9"), "data/raw: other bytes under month.txt"),
+    ],
+    ids=["missing", "changed"],
+)
+def test_verify_reads_the_data_too(world: World, capsys, harm, words: str) -> None:
+    record = releases.parse(world.book().versions()[TWO].message)
+    assert set(record.data_md5) == {"data/raw", "data/features"}
+    assert cli.main(["verify", "v1.1.0"]) == 0
+    assert "data/raw: on the remote, 1 files and 1 bytes with their md5" in capsys.readouterr().out
+    (listed,) = json.loads(world.store(record.data_md5["data/raw"]).read_text())
+    stored = world.store(listed["md5"])
+    stored.chmod(0o644)
+    harm(stored)
+    assert cli.main(["verify", "v1.1.0"]) == IntegrityError.exit_code
+    assert words in capsys.readouterr().out
+    assert cli.main(["verify", "v1.1.0", "--no-data"]) == 0
+    assert release(asked("v1.1.0"), QUIET) == 0, "what is served needs no data"
+    listing = world.store(record.data_md5["data/features"])
+    listing.chmod(0o644)
+    listing.write_text("[]")
+    assert cli.main(["verify", "v1.1.0"]) == IntegrityError.exit_code
+    assert "data/features: other bytes under" in capsys.readouterr().out
+
+
 def test_an_unsigned_tag_is_refused_once_signing_is_on(world: World) -> None:
     (world.root.parent / "allowed").write_text("")
     git(world.root, "config", ledger.SIGNERS, str(world.root.parent / "allowed"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,12 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         verify,
         "re-check a version from its tag to the bytes on the remote",
         """\
-  mainline verify v1.3.0          each check; exit code 16 when one fails
-  mainline verify v1.3.0 --json   the same, for a program""",
+  mainline verify v1.3.0             each check, every byte; exit code 16 when one fails
+  mainline verify v1.3.0 --no-data   without reading its data, which may be much
+  mainline verify v1.3.0 --json      the same, for a program""",
     )
     verb.add_argument("version", help="as `mainline status` shows it: v1.3.0")
+    verb.add_argument("--no-data", action="store_true", help="leave the data on the remote unread")
     verb = parsing.add(
         names,
         "trace",
@@ -56,6 +59,9 @@ def verify(options: argparse.Namespace) -> int:
     if record is not None and all(check.ok for check in checks):  # else anybody may have written it
         try:
             checks += verification.pushed(record, policy.registry())
+            if not options.no_data:
+                print(f"reading {', '.join(record.data_md5)} on the remote", file=sys.stderr)
+                checks += verification.data(git.root, record)
         except StorageError as error:
             unasked = error
     holds = record is not None and unasked is None and all(check.ok for check in checks)

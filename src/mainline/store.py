@@ -1,0 +1,130 @@
+"""What `objects` asks of DVC, in a process of its own: python -m mainline.store VERB, JSON in and out."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mainline.objects import Digests, Sound, of_bytes
+from mainline.records import write_atomically
+from mainline.remote import parse_listing
+
+AT_ONCE = 8  # objects that are read
+
+
+def main() -> None:
+    """What is wanted on standard input, what came of it on standard output; JSON both."""
+    wanted: dict[str, str] = json.load(sys.stdin)
+    verb = sys.argv[1]
+    if verb == "read":
+        print(json.dumps(_read(list(wanted))))
+    else:
+        print(json.dumps(_fetch(wanted) if verb == "fetch" else _look(wanted, add=verb == "put")))
+
+
+def _fetch(wanted: Mapping[str, str]) -> dict[str, Any]:
+    """md5 by path."""
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    missing, damaged, problem = [], [], ""
+    with Repo() as repo:
+        place = {md5: Path(repo.cache.local.oid_to_path(md5)) for md5 in wanted.values()}
+        absent = [HashInfo("md5", md5) for md5, path in place.items() if not path.exists()]
+        try:
+            if absent:
+                repo.cloud.pull(absent)
+        except Exception as error:  # as many kinds as there are stores
+            problem = f"{type(error).__name__}: {error}"[:500]
+    for path, md5 in wanted.items():
+        try:
+            content = place[md5].read_bytes()
+        except OSError:
+            missing.append(f"{path} (md5 {md5})")
+            continue
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+            damaged.append(f"{path} ({place[md5]})")
+            continue
+        write_atomically(Path(path), content)
+    return {"missing": missing, "damaged": damaged, "problem": problem}
+
+
+def _look(wanted: Mapping[str, str], *, add: bool) -> dict[str, Any]:
+    """What the remote has under each md5; with `add`, after putting there the file named beside it."""
+    from dvc.repo import Repo
+    from dvc_objects.fs.local import LocalFileSystem
+
+    there, problem = {}, ""
+    with Repo() as repo:
+        try:
+            store = repo.cloud.get_remote_odb(None, "push" if add else "fetch")
+            local: Any = LocalFileSystem
+            for md5, path in wanted.items():
+                found = _stored(store, md5)
+                if add and (found is None or found.md5 != md5):
+                    store.add(path, local(), md5, check_exists=False)
+                    found = _stored(store, md5)
+                if found is not None:
+                    there[md5] = asdict(found)
+        except Exception as error:  # as many kinds as there are stores
+            problem = f"{type(error).__name__}: {error}"[:500]
+    return {"there": there, "problem": problem}
+
+
+def _read(md5s: list[str]) -> dict[str, Any]:
+    """Of each output what `Sound` says."""
+    from dvc.repo import Repo
+
+    there, problem = {}, ""
+    with Repo() as repo:
+        try:
+            store = repo.cloud.get_remote_odb(None, "fetch")
+            there = {md5: asdict(_sound(store, md5)) for md5 in md5s}
+        except Exception as error:  # as many kinds as there are stores
+            problem = f"{type(error).__name__}: {error}"[:500]
+    return {"there": there, "problem": problem}
+
+
+def _sound(store: Any, md5: str) -> Sound:
+    files = {md5: md5}  # md5 by name
+    if md5.endswith(".dir"):
+        raw = _content(store, md5)
+        listing = parse_listing(md5, raw) if raw is not None else None
+        if listing is None:
+            return Sound(0, 0, [md5] if raw is None else [], [] if raw is None else [md5])
+        files = listing
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = dict(zip(files, pool.map(functools.partial(_stored, store), files.values()), strict=True))
+    return Sound(
+        files=len(files),
+        bytes=sum(one.bytes for one in found.values() if one),
+        missing=[name for name, one in found.items() if one is None],
+        damaged=[name for name, one in found.items() if one and one.md5 != files[name]],
+    )
+
+
+def _content(store: Any, md5: str) -> bytes | None:
+    try:
+        with store.fs.open(store.oid_to_path(md5), "rb") as file:
+            return bytes(file.read())
+    except FileNotFoundError:
+        return None
+
+
+def _stored(store: Any, md5: str) -> Digests | None:
+    try:
+        with store.fs.open(store.oid_to_path(md5), "rb") as file:
+            return of_bytes(file)
+    except FileNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    main()
