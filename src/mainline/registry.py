@@ -70,13 +70,17 @@ class Registry:
             return Seen(numbers, tags, aliases, marks, tuple(foreign))
 
     def register(self, record: Release, tags: dict[str, str], files: Path) -> None:
-        """A version with its files. After a stop in between, the same run takes them again."""
+        """A version with its files. After a stop in between, the same run takes them again.
+
+        Of two that do it at once, the later one takes its own away.
+        """
         tag = f"{record.model}@{record.release}"
         with _answering(self.uri):
-            if self._model(record.model) is None:
-                self.client.create_registered_model(
-                    record.model, description=f"A view of Git: {tag}, and on."
-                )
+            name, words = record.model, f"A view of Git: {tag}, and on."
+            _ensure(
+                lambda: self._model(name),
+                lambda: self.client.create_registered_model(name, description=words),
+            )
             experiment = self._experiment(f"{record.model}-releases")
             query = f"tags.`{RELEASE}` = '{tag}'"
             runs = self.client.search_runs([experiment], query, max_results=1)
@@ -87,10 +91,12 @@ class Registry:
             )
             self.client.log_artifacts(run.info.run_id, str(files), "release")
             self.client.set_terminated(run.info.run_id)
-            self.client.create_model_version(
+            made = self.client.create_model_version(
                 record.model, f"{run.info.artifact_uri}/release", run.info.run_id,
                 tags=tags, description=_words(record),
             )  # fmt: skip
+            if self.seen(record.model).numbers.get(tags[NAME], int(made.version)) < int(made.version):
+                self.client.delete_model_version(record.model, made.version)
 
     def tags(self, model: str, number: int, wanted: dict[str, str], found: dict[str, str]) -> None:
         """Make a version's tags those of Git; others' keys stay."""
@@ -137,11 +143,25 @@ class Registry:
                 return
 
     def _experiment(self, name: str) -> str:
-        found = self.client.get_experiment_by_name(name)
-        if found:
-            return str(found.experiment_id)
         here = str(ARTIFACTS.absolute()) if self.uri.startswith("sqlite:") else None  # a server knows its own
-        return str(self.client.create_experiment(name, artifact_location=here))
+        found = _ensure(
+            lambda: self.client.get_experiment_by_name(name),
+            lambda: self.client.create_experiment(name, artifact_location=here),
+        )
+        return str(found.experiment_id)
+
+
+def _ensure(find: Callable[[], Any], create: Callable[[], object]) -> Any:
+    """What is found, made first where there is none; another sync may make it at the same moment."""
+    if found := find():
+        return found
+    try:
+        create()
+    except Exception:
+        if not (found := find()):
+            raise
+        return found
+    return find()
 
 
 def connect(uri: str | None = None) -> Registry:

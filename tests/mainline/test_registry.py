@@ -24,6 +24,7 @@ import yaml
 from mainline import ledger, objects, releases
 from mainline.git import Git
 from mainline.records import Manifest
+from mainline.registry import connect
 from mainline.releases import Artifact, Release, Verdict
 from tests import clones
 from tests.ports import free_port
@@ -266,6 +267,37 @@ def test_stopped_anywhere_it_goes_on(root: Path, client: Any) -> None:
     sync(root, *uri_flag())
     assert len(client.search_model_versions(f"name = '{MODEL}'")) == 3
     assert alias(client, "production") == "v1.2.0"
+
+
+def test_two_at_once_on_an_empty_server_make_each_version_once(root: Path, client: Any) -> None:
+    assign(root, "production", 1, "v1.1.0")
+    other = root.parent.parent / "other"
+    shutil.copytree(root.parent, other, symlinks=True)
+    command = [sys.executable, "-m", "mainline.cli", "registry", "sync", "--json", *uri_flag()]
+    both = [
+        subprocess.Popen(
+            command, cwd=where, env=clones.environment(where), text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for where in (root, other / "work")
+    ]  # fmt: skip
+    said = [(*one.communicate(timeout=LIMIT), one.returncode) for one in both]
+    assert {code for *_, code in said} == {0}, said
+    versions = client.search_model_versions(f"name = '{MODEL}'")
+    assert sorted(one.tags["mainline.version"] for one in versions) == list(VERSIONS)
+    assert alias(client, "production") == "v1.1.0"
+    assert kinds(sync(root, *uri_flag())) == []
+
+
+def test_who_comes_second_takes_its_own_version_away(root: Path, client: Any, tmp_path: Path) -> None:
+    """Both have seen that it is missing."""
+    found, tags = record("v1.0.0", Git(root)("rev-parse", "HEAD")), {"mainline.version": "v1.0.0"}
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/model.onnx").write_bytes(content("v1.0.0"))
+    registry = connect(os.environ["MLFLOW_TRACKING_URI"])
+    for _ in range(2):
+        registry.register(found, tags, tmp_path / "files")
+    assert [one.version for one in client.search_model_versions(f"name = '{MODEL}'")] == ["1"]
 
 
 @pytest.mark.parametrize("key", ["model_md5", "model_sha256"])
