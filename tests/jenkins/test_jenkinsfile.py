@@ -90,6 +90,7 @@ SCENARIOS = {
     "timer, no token": Scenario(WATCHED, {"mainline-retrain": 22}),
     "timer, score": Scenario(SCORED),
     "timer, no day to score": Scenario(SCORED, day=12),
+    "timer, nothing to score": Scenario({**SCORED, "SCORE_INPUT": ""}),
     "timer, score with keys": Scenario(
         {**SCORED, "SCORE_CREDENTIALS": "database"}, parameters={"STORE_WRITER": "writer"}
     ),
@@ -179,6 +180,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
         ("timer, no token", "FAILURE", "linux linux", [*WATCH, "mainline retrain"]),
         ("timer, score", "SUCCESS", "linux", ["mainline score --input s3://in --output s3://out"]),
         ("timer, no day to score", "SUCCESS", "", []),
+        ("timer, nothing to score", "SUCCESS", "", []),
         ("timer, other branch", "SUCCESS", "", []),
         ("by hand, watch", "SUCCESS", "linux linux", [*WATCH, "mainline retrain"]),
         ("by hand, score", "SUCCESS", "linux", ["mainline score --input s3://in --output s3://out"]),

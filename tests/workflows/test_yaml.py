@@ -225,7 +225,8 @@ def test_the_watch_is_started_by_the_clock_or_a_person_and_by_nothing_that_the_b
         assert workflow["concurrency"]["cancel-in-progress"] is False
     first = MONITOR["jobs"]["watch"]
     assert "vars.MONITOR == 'on'" in first["if"], "forks stay quiet"
-    assert "vars.SCORE_OUTPUT != ''" in SCORE["jobs"]["score"]["if"]
+    for name in ("SCORE_INPUT", "SCORE_OUTPUT"):
+        assert f"vars.{name} != ''" in SCORE["jobs"]["score"]["if"]
     assert set(MONITOR["jobs"]) - {"watch"} == {
         name for name, job in MONITOR["jobs"].items() if job.get("needs") == ["watch"]
     }
