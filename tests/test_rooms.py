@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging import utils
+from packaging.requirements import Requirement
 
 from mainline import records
 from mainline.profile import Profile
@@ -24,7 +29,8 @@ LAYERS = {
     "settings": 1, "records": 1, "profile": 1, "review": 1, "policy": 1, "tags": 1, "trailers": 1,
     "releases": 1, "drift": 1, "archives": 1,
     "summary": 2, "datadiff": 2, "report": 2, "untrusted": 2, "reproduction": 2, "required": 2, "gates": 2,
-    "rules": 2, "locks": 2, "manifests": 2, "watching": 2, "watchrules": 2, "streamrules": 2, "findings": 2,
+    "rules": 2, "locks": 2, "leftover": 2, "manifests": 2, "watching": 2, "watchrules": 2,
+    "streamrules": 2, "findings": 2,
     "exposition": 2,
     "git": 3, "gathered": 3, "forge": 3, "patience": 3, "cml": 3, "storage": 3, "champion": 3,
     "exported": 3, "objects": 3, "store": 3, "remote": 3, "mainpolicy": 3,
@@ -92,6 +98,43 @@ def test_a_stage_names_every_file_of_ours_that_it_runs(stage: str) -> None:
     named = {Path(dep) for dep in declared["deps"] if dep.startswith("src/")}
     lines = "\n".join(f"      - {file}" for file in sorted(map(str, needed)))
     assert named == needed, f"deps of {stage} should hold exactly these files of ours:\n{lines}"
+
+
+# Imported by a stage, and free to move: nothing that they do reaches the bytes of an output.
+UNPINNED = {
+    "pyyaml",  # reads params.yaml and dvc.lock; DVC compares the values that it reads
+    "psutil",  # samples of the machine, for MLflow alone
+    "s3fs", "botocore",  # carry a source's files, or fail
+}  # fmt: skip
+UNSEEN = {"export": {"onnxscript", "onnx-ir"}}  # torch's exporter imports them: they shape the graph
+
+
+@pytest.mark.parametrize("stage", _stages())
+def test_a_stage_has_the_exact_versions_of_its_libraries_as_parameters(stage: str) -> None:
+    """Otherwise an upgrade would silently reuse a model that another version made."""
+    verb = _stages()[stage]["cmd"].split()[3]
+    files = imports.closure("pipeline.__main__") | imports.closure(f"pipeline.{verb}")
+    names = set().union(*(imports.foreign(_module(file)) for file in files)) - sys.stdlib_module_names
+    distributions = metadata.packages_distributions()
+    needed = {utils.canonicalize_name(distributions[name][0]) for name in names}
+    exact = _exact(stage)
+    missing = (needed | UNSEEN.get(stage, set())) - exact - UNPINNED
+    assert not missing, f"{stage}: name a group of pyproject.toml that holds an exact {missing}"
+
+
+def _module(file: Path) -> str:
+    return ".".join(file.relative_to("src").with_suffix("").parts).removesuffix(".__init__")
+
+
+def _exact(stage: str) -> set[str]:
+    """What stands with one version in the groups that are parameters of the stage."""
+    groups = tomllib.loads((imports.ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    kept = [entry["pyproject.toml"] for entry in _stages()[stage]["params"] if isinstance(entry, dict)]
+    lines = [line for names in kept for name in names for line in groups[name.split(".")[1]]]
+    found = [Requirement(line) for line in lines if isinstance(line, str)]
+    return {
+        utils.canonicalize_name(one.name) for one in found if re.fullmatch(r"==[\w.]+", str(one.specifier))
+    }
 
 
 def test_records_lie_where_the_pipeline_writes_them() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mainline.errors import ConfigError, DataError, SourceError
 from mainline.schema import FeatureTable
+from pipeline.frames import UNREADABLE
 from pipeline.text import inert
 from serving.batch import columns, places, s3
 from serving.batch.connections import bounded
@@ -119,7 +120,7 @@ def read(
             start += frame.height
             if kept.height:
                 yield columns.typed(name, kept, table)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE as error:
         raise unreadable(name, error) from None
 
 
@@ -155,7 +156,7 @@ def schema(name: str, path: Path) -> Mapping[str, pl.DataType]:
     """From the footer. Raises SourceError, by that name, for what is no Parquet, or is cut off."""
     try:
         return pl.read_parquet_schema(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE as error:
         raise unreadable(name, error) from None
 
 

@@ -92,15 +92,18 @@ def in_production(git: Git, book: Book) -> tuple[Turn | None, list[str]]:
 def unchanged(git: Git, base: Base | None, candidate: Exported) -> Found | None:
     """Main's model, for a branch that does not touch it: it was judged when it was merged.
 
-    None on main itself, and where model, test rows or what a service does with the model differ.
+    Also that of main where the branch left it: a newer one on main is not this branch's doing, nor undone by
+    it. None on main itself, and where model, test rows or what a service does with the model differ.
     Raises as `at` does.
     """
-    if base is None or git("rev-parse", "HEAD") == base.tip:
+    head = git("rev-parse", "HEAD")
+    if base is None or head in (base.tip, base.fork):
         return None
-    exported = at(git, base.tip)
-    if exported is None or not same_model(candidate, exported):
-        return None
-    return Found(_champion("main", base.name, base.tip, exported), exported)
+    for commit in dict.fromkeys((base.tip, base.fork)):
+        exported = at(git, commit)
+        if exported is not None and same_model(candidate, exported):
+            return Found(_champion("main", base.name, commit, exported), exported)
+    return None
 
 
 def same_model(one: Exported, other: Exported) -> bool:

@@ -107,7 +107,9 @@ def _parsed(kind: type[R], content: bytes, name: str, problems: list[str]) -> R 
 
 
 def _base(git: Git, chosen: str | None, gate: Gate | None, problems: list[str]) -> Base:
-    """The commit that was asked for, else the champion's, else main's. Raises GitError for the first."""
+    """The commit that was asked for, else the champion's, else where HEAD left main: what main has done
+    since is nothing that this branch changed. Raises GitError for the first.
+    """
     name, commit = "", None
     if chosen:
         name, commit = chosen, mainbranch.commit_of(git, chosen)
@@ -133,7 +135,7 @@ def _main(git: Git) -> tuple[str, str] | None:
         found = mainbranch.main_branch(git)
     except GitError:
         return None
-    return (found.name, found.tip) if found else None
+    return (found.name, found.fork) if found else None
 
 
 def _commit(git: Git, name: str) -> str | None:

@@ -48,11 +48,13 @@ class Stage(Part):
 class Survey(Part):
     """What was seen of the work tree and of the remote.
 
+    `leftover`: what the lock has and dvc.yaml no longer names, in words, by stage.
     `listings`: md5 by path, of each directory whose listing could be read, by the directory's md5.
     `problem`: why the lock or the remote could not be read.
     """
 
     stages: tuple[Stage, ...] = ()
+    leftover: dict[str, list[str]] = Field(default_factory=dict)
     listings: dict[str, dict[str, str]] = Field(default_factory=dict)
     remote: str | None = None
     objects: int = 0
@@ -89,14 +91,15 @@ def _staleness(seen: Survey) -> tuple[list[StaleStage], list[str]]:
     makers = {out.path: (stage.name, out) for stage in seen.stages for out in stage.outs}
     stale, unproven = [], []
     for stage in seen.stages:
-        reasons = [*_own_reasons(stage)]
+        reasons = [*_own_reasons(stage), *seen.leftover.get(stage.name, ())]
         for dep in () if stage.frozen or not _recorded(stage) else stage.deps:
             reason, known = _dependency(dep, makers, seen.listings)
             reasons += [reason] if reason else []
             unproven += [] if known else [f"{stage.name}: {dep.path}"]
         if reasons:
             stale.append(StaleStage(stage=stage.name, reasons=reasons))
-    return stale, unproven
+    gone = seen.leftover.keys() - {stage.name for stage in seen.stages}
+    return [*stale, *(StaleStage(stage=name, reasons=seen.leftover[name]) for name in sorted(gone))], unproven
 
 
 def _recorded(stage: Stage) -> bool:

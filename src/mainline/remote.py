@@ -20,7 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import yaml
+
 from mainline import policy
+from mainline.leftover import leftover
 from mainline.locks import Item, Stage, Survey
 from mainline.review import Change, MissingObject
 
@@ -42,20 +45,21 @@ def survey(*, ask_remote: bool, seconds: float) -> Survey:
     try:
         repo = Repo()
         stages = tuple(_stage(stage) for stage in repo.index.stages)
+        forgotten = leftover(_read(Path("dvc.yaml")), _read(Path("dvc.lock")))
     except Exception as error:  # any tool's, while it reads the repository
         return Survey(problem=_unreadable(error))
     if not any(stage.deps or stage.outs for stage in stages):
         return Survey(problem="dvc.yaml has no stages")
     name = repo.config["core"].get("remote")
     if not ask_remote:
-        return Survey(stages=stages, listings=_cached_listings(repo))
+        return Survey(stages=stages, leftover=forgotten, listings=_cached_listings(repo))
     if name is None and any(out.remote is None for out in _outputs(repo)):
         return Survey(stages=stages, problem="no remote is configured: dvc remote add --default NAME URL")
     answers: list[Survey] = []
 
     def ask() -> None:
         try:
-            answers.append(_with_remote(repo, stages, name))
+            answers.append(_with_remote(repo, stages, name).model_copy(update={"leftover": forgotten}))
         except Exception as error:  # as many kinds as there are stores
             problem = f"the remote {name or ''} failed: {_said(error)}"
             answers.append(Survey(stages=stages, remote=name, problem=problem))
@@ -66,6 +70,10 @@ def survey(*, ask_remote: bool, seconds: float) -> Survey:
     thread.join(seconds)
     late = f"the remote {name or ''} did not answer within {seconds:g} s"
     return answers[0] if answers else Survey(stages=stages, remote=name, problem=late)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_bytes()) or {} if path.exists() else {}
 
 
 def _stage(stage: Any) -> Stage:

@@ -51,10 +51,24 @@ class Month:
         return f"{self.year:04d}-{self.month:02d}"
 
 
+class _Once(yaml.SafeLoader):
+    """Of a key that stands there twice, YAML takes the last one without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value} stands there twice", problem_mark=key.start_mark
+                )
+            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+        return super().construct_mapping(node, deep=deep)
+
+
 def read(path: Path = PARAMS) -> dict[str, Any]:
     """The raw mapping of a parameter file. Raises ConfigError when it cannot be read as one."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Once)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist", remedy="run from the root of the repository") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

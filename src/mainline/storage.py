@@ -18,7 +18,9 @@ from typing import Any
 import yaml
 
 from mainline.errors import ConfigError, Interrupted, StorageError
-from mainline.locks import Survey
+from mainline.leftover import leftover
+from mainline.locks import LOCK, Survey
+from mainline.records import write_atomically
 
 RUNNING = re.compile(r"^Running stage '(.+)':$")
 UNCHANGED = re.compile(r"^Stage '(.+)' didn't change, skipping$")
@@ -83,6 +85,29 @@ class Dvc:
             why="\n        ".join(result.output[-5:]),
             remedy="another run in progress, a full disk, a conflict in dvc.lock? `dvc repro` says more",
         )
+
+    def forget(self) -> dict[str, list[str]]:
+        """Take out of dvc.lock what dvc.yaml no longer names, and why, by stage: such a stage runs again.
+
+        Raises StorageError for a lock that cannot be read.
+        """
+        path = self.root / LOCK
+        if not path.exists():
+            return {}
+        found, lock = self.leftover(), self.lock()
+        if found:
+            kept = {name: stage for name, stage in lock["stages"].items() if name not in found}
+            text = yaml.safe_dump(
+                {**lock, "stages": kept}, sort_keys=False, width=sys.maxsize, allow_unicode=True
+            )
+            write_atomically(path, text.encode())
+        return found
+
+    def leftover(self) -> dict[str, list[str]]:
+        """As `forget`, and nothing is taken out."""
+        if not (self.root / LOCK).exists():
+            return {}
+        return leftover(yaml.safe_load((self.root / "dvc.yaml").read_text(encoding="utf-8")), self.lock())
 
     def check_stages(self, names: list[str]) -> None:
         """Raises ConfigError when there is no pipeline here, or it has no stage of such a name."""

@@ -23,6 +23,7 @@ STAGES = {
     "evaluate": "figures with intervals, baselines, slices and plots on the test window",
     "export": "ONNX, manifest and model card",
     "compare": "the candidate beside the model in .mainline/champion, on the same rows (not a DVC stage)",
+    "params": "check params.yaml, and run nothing (not a DVC stage)",
     "walkforward": "the model against the baselines, month after month (not a DVC stage)",
 }
 FEATURES_TOO = ["validate", "--features"]

@@ -40,10 +40,10 @@ def build(params: Params, root: Path) -> pl.DataFrame:
     tables = {table.name: nw.from_native(scan(root, table, last)) for table in RAW}
     try:
         frame = features.build(tables, params.featurize).to_native().collect()
-    except (pl.exceptions.PolarsError, nw.exceptions.NarwhalsError) as error:
+    except (*frames.UNREADABLE, nw.exceptions.NarwhalsError) as error:
         raise DataError(
             "the features cannot be computed from the raw data",
-            why=str(error).splitlines()[0],
+            why=frames.why(error),
             remedy="correct src/usecase/features.py, or the raw table it names",
         ) from None
     return check(frame, FEATURES, last)

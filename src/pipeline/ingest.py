@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mainline.errors import ConfigError, SourceError
+from mainline.errors import ConfigError, DataError, SourceError
 from mainline.schema import Table
 from mainline.settings import Month
 from pipeline import frames, paths
@@ -24,11 +24,14 @@ S3_REMEDY = "check ingest.source, the network, and AWS_ENDPOINT_URL, AWS_ACCESS_
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What can be read: `months` in order, and `read`, all raw tables of one month."""
+    """What can be read: `months` in order, and `read`, all raw tables of one month.
+
+    Rows of another month are not left out: `validate` shall see them, and stop.
+    """
 
     name: str
     months: list[Month]
-    read: Callable[[Month], dict[str, pl.DataFrame]]
+    read: Callable[[Month, frames.Reader], dict[str, pl.DataFrame]]
 
 
 def main(_arguments: list[str]) -> int:
@@ -45,10 +48,10 @@ def main(_arguments: list[str]) -> int:
 def connect(name: str) -> Source:
     """The source by that name. Raises ConfigError for an unknown one, SourceError when it does not answer."""
     if name in usecase_source.SOURCES:
-        return Source(name, usecase_source.months(name), lambda month: usecase_source.read(name, month))
-    if name.startswith("s3://") or Path(name).is_dir():
+        return Source(name, usecase_source.months(name), lambda month, _: usecase_source.read(name, month))
+    if name.startswith("s3://") or (name and Path(name).is_dir()):  # Path("") is the folder we are in
         root = name.rstrip("/")
-        return Source(name, _listed(root), lambda month: _read_month(root, month))
+        return Source(name, _listed(root), lambda month, reader: _read_month(root, month, reader))
     raise ConfigError(
         f"ingest.source {name!r} is neither a source of the use case, nor a folder, nor an s3:// prefix",
         remedy=f"choose one of {', '.join(usecase_source.SOURCES)}, or give a folder that exists",
@@ -66,14 +69,14 @@ def ingest(source: Source, last: Month, target: Path) -> dict[str, int]:
         )
     wanted = [month for month in source.months if month <= last]
     rows = {table.name: 0 for table in RAW}
-    for number, month in enumerate(wanted, start=1):
-        tables = source.read(month)
-        for table in RAW:
-            frame = _until(tables[table.name], table, last)
-            frames.write(frame, raw_path(target, table, month))
-            rows[table.name] += frame.height
-        if number % 12 == 0 or number == len(wanted):
-            print(f"ingest: {month}, {number} of {len(wanted)} months", flush=True)
+    with frames.Reader() as reader:
+        for number, month in enumerate(wanted, start=1):
+            tables = source.read(month, reader)
+            for table in RAW:
+                frames.write(tables[table.name], raw_path(target, table, month))
+                rows[table.name] += tables[table.name].height
+            if number % 12 == 0 or number == len(wanted):
+                print(f"ingest: {month}, {number} of {len(wanted)} months", flush=True)
     _sweep(target, {raw_path(target, table, month) for table in RAW for month in wanted})
     return rows
 
@@ -81,13 +84,6 @@ def ingest(source: Source, last: Month, target: Path) -> dict[str, int]:
 def raw_path(root: Path, table: Table, month: Month) -> Path:
     """The file of one month of one raw table."""
     return root / table.name / f"month={month}.parquet"
-
-
-def _until(frame: pl.DataFrame, table: Table, last: Month) -> pl.DataFrame:
-    """Rows dated after `last` never enter. A time column that is no time is left to `validate`."""
-    if not isinstance(frame.schema.get(table.time), pl.Date | pl.Datetime):
-        return frame
-    return frame.filter((pl.col(table.time) < last.plus(1).first_day) | pl.col(table.time).is_null())
 
 
 def _sweep(target: Path, keep: set[Path]) -> None:
@@ -120,23 +116,21 @@ def _names_s3(root: str) -> list[str]:
     try:
         paths = [path for table in RAW for path in store.glob(f"{root}/{table.name}/month=*.parquet")]
     except (OSError, BotoCoreError) as error:
-        raise _unreadable(root, error) from None
+        raise _unreadable(root, frames.why(error)) from None
     return [path.rsplit("/", 1)[-1] for path in paths]
 
 
-def _read_month(root: str, month: Month) -> dict[str, pl.DataFrame]:
-    return {table.name: _read(f"{root}/{table.name}/month={month}.parquet") for table in RAW}
+def _read_month(root: str, month: Month, reader: frames.Reader) -> dict[str, pl.DataFrame]:
+    return {table.name: _read(f"{root}/{table.name}/month={month}.parquet", reader) for table in RAW}
 
 
-def _read(path: str) -> pl.DataFrame:
-    options = S3_READ if path.startswith("s3://") else None
+def _read(path: str, reader: frames.Reader) -> pl.DataFrame:
     try:
-        return pl.scan_parquet(path, storage_options=options, glob=False, hive_partitioning=False).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(path, error) from None
+        return reader.read(path, S3_READ if path.startswith("s3://") else None)
+    except DataError as error:
+        raise _unreadable(path, error.why or error.what) from None
 
 
-def _unreadable(path: str, error: Exception) -> SourceError:
+def _unreadable(path: str, why: str) -> SourceError:
     remedy = S3_REMEDY if path.startswith("s3://") else "restore the file, or choose another ingest.source"
-    why = str(error).splitlines()[0] if str(error) else type(error).__name__
     return SourceError(f"{path} cannot be read", why=why, remedy=remedy)

@@ -63,10 +63,10 @@ def _scan(files: list[Path], columns: Sequence[Column]) -> pl.LazyFrame:
 def _collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
     try:
         return frame.collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except frames.UNREADABLE as error:
         raise DataError(
             f"{path} cannot be profiled",
-            why=str(error).splitlines()[0],
+            why=frames.why(error),
             remedy="run the stages before it: make run; or correct src/usecase/schema.py",
         ) from None
 

@@ -52,19 +52,20 @@ def run(subjects: Sequence[Subject], record: Path, site: Path, sample_rows: int)
     pages: dict[Path, str] = {}
     failed: set[Path] = set()
     new = 0
-    for subject in subjects:
-        good = [path for path in subject.earlier if path not in failed]
-        key = memory.key(code, subject.path, [*subject.basis, *map(memory.sha256, good)])
-        known = memory.recall(key)
-        batch, page = known or _validate(subject, good, sample_rows)
-        new += known is None
-        if batch.status == "failed":
-            failed.add(subject.path)
-        elif known is None:
-            memory.keep(key, batch, page)
-        _tell(batch)
-        found.append(batch)
-        pages[datadocs.location(batch.table, batch.month)] = page
+    with frames.Reader() as reader:
+        for subject in subjects:
+            good = [path for path in subject.earlier if path not in failed]
+            key = memory.key(code, subject.path, [*subject.basis, *map(memory.sha256, good)])
+            known = memory.recall(key)
+            batch, page = known or _validate(subject, good, sample_rows, reader)
+            new += known is None
+            if batch.status == "failed":
+                failed.add(subject.path)
+            elif known is None:
+                memory.keep(key, batch, page)
+            _tell(batch)
+            found.append(batch)
+            pages[datadocs.location(batch.table, batch.month)] = page
     memory.prune()
     result = Validation(status=_worst([batch.status for batch in found]), batches=found)
     result.write(record)
@@ -92,11 +93,13 @@ def _name(batch: Batch | Subject) -> str:
     return f"{batch.table} {batch.month}" if batch.month else batch.table
 
 
-def _validate(subject: Subject, good: Sequence[Path], sample_rows: int) -> tuple[Batch, str]:
+def _validate(
+    subject: Subject, good: Sequence[Path], sample_rows: int, reader: frames.Reader
+) -> tuple[Batch, str]:
     """The batch's record and its page in the Data Docs."""
     started = time.perf_counter()
     try:
-        frame = frames.read(subject.path)
+        frame = reader.read(subject.path)
     except DataError as error:
         return _batch(subject, 0, 1, [_unreadable(error)]), ""
     from pipeline.validation import expect  # Great Expectations takes seconds to import

@@ -19,7 +19,7 @@ NOT_FOR = (
 )
 
 LIMITS = (
-    "The share of late flights moves between about 0.13 and 0.31 from month to month; probabilities are "
+    "The share of late flights moves between about 0.13 and 0.33 from month to month; probabilities are "
     "recalibrated on the latest month before the test, and drift away from then on.",
     "Weather is that of the airport of departure, some hours old; nothing is known about the destination's.",
     "The data are one year, 2013; no yearly season can be learnt or tested.",

@@ -91,7 +91,7 @@ def features(window: str) -> list[Expectation]:
     least = 1_000 if window == "train" else 300
     return [
         gxe.ExpectTableRowCountToBeBetween(min_value=least, severity=CRITICAL),
-        # the share of late flights moves between 0.13 and 0.31
+        # of the flights that arrived, 0.132 (September) to 0.326 (December) were late in a month of 2013
         gxe.ExpectColumnMeanToBeBetween(column="late", min_value=0.05, max_value=0.5, severity=WARNING),
     ]
 

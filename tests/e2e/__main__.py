@@ -11,29 +11,36 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 
-from tests.e2e import leftovers
+from tests.e2e import leftovers, needs
 from tests.e2e.narration import Narrator
 from tests.e2e.play import Play, Stopped, opened
 from tests.e2e.steps import STEPS
 
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 when every step went well, 1 when one did not, 130 after Ctrl-C."""
+    """0 when every step went well, 1 when one did not, 130 after Ctrl-C, SIGTERM, or a closed terminal."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = Path(tempfile.mkdtemp(prefix="mainline-demo-"))
+    if why := needs.lacking(sys.platform, needs.git_version()):
+        print(why, file=sys.stderr)
+        return 1
+    _end_as_ctrl_c()
     tell = Narrator(Console(stderr=options.json, soft_wrap=False))
+    folder = Path(tempfile.mkdtemp(prefix="mainline-demo-"))
     code = 1
     try:
         code = _play(options, folder, tell)
     except KeyboardInterrupt:
-        tell.console.print("\nstopped")
         code = 130
+        tell.console.print("\nstopped")
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave anything behind
+        for number in ENDS:
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave anything behind
         leftovers.end(str(folder))
         if code == 1 or options.keep:
             tell.console.print(f"logs and data: {folder}", soft_wrap=True)
@@ -42,10 +49,25 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
+def _end_as_ctrl_c() -> None:
+    """SIGTERM, and SIGHUP of a terminal that is closed; under nohup it is none of ours."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
+
+    def hung_up(number: int, frame: FrameType | None) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in terminals:  # each word to a closed one is an error, which would end the ending
+            os.dup2(nowhere, stream)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, hung_up)
+
+
 def _play(options: argparse.Namespace, folder: Path, tell: Narrator) -> int:
     os.environ[leftovers.MARK] = str(folder)  # of everything that is started from here on
     (folder / "tmp").mkdir()
-    os.environ["TMPDIR"] = str(folder / "tmp")  # what tools leave behind goes with the folder
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder / "tmp")  # what is left behind goes with the folder
     for name in ("MLFLOW_TRACKING_URI", "GITHUB_TOKEN", "GITHUB_REPOSITORY", "CI"):
         os.environ.pop(name, None)
     with opened(folder, tell, fast=options.fast, width=options.width) as play:
@@ -56,9 +78,7 @@ def _play(options: argparse.Namespace, folder: Path, tell: Narrator) -> int:
         except (Stopped, TimeoutError, AssertionError, OSError) as error:
             _failed(error, play)
             return 1
-        links = [(title, url) for title, url in _links(play) if url]
-        play.pages.links = links
-        tell.summary(links)
+        tell.summary(play.pages.links)
         if options.json:
             print(json.dumps({"seconds": round(tell.passed(), 1), "steps": tell.steps}))
         if options.wait:
@@ -74,16 +94,6 @@ def _failed(error: Exception, play: Play) -> None:
     runs += [run for run in play.runner.runs if run.status == "failure" and run not in runs]
     for run in runs[:6]:
         play.tell.say(f"{run.name} {run.id} {run.event.name} {run.jobs} {run.problem}: {run.log}")
-
-
-def _links(play: Play) -> list[tuple[str, str]]:
-    production = f"http://127.0.0.1:{play.ports['production']}"
-    return [
-        ("pull requests, runs, tags", play.hub.home),
-        ("the service, in production", production),
-        ("the site", f"{play.hub.home}/files/site/" if "site" in play.pages.shelves else ""),
-        ("MLflow", play.mlflow),
-    ]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,7 @@
 """One address that is a forge: Git over HTTP, the REST API (emulate) and pages to look at.
 
 emulate keeps pull requests, comments, issues and labels. It has no Git: what a pull request says of commits
-is put right here from the bare repository, and a merge is made with git.
+is put right here from the bare repository, and a merge is made with git: a squash, for a linear history.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Hub:
         return pull
 
     def merge(self, number: int, token: str) -> str:
-        """Merge a pull request with git, delete its branch, close it; the commit. Raises ValueError."""
+        """Squash a pull request onto main, delete its branch, close it; the commit. Raises ValueError."""
         with self.merging:  # of two at once the second one's base is the first one's commit
             return self._merge(self.pull(number), token)
 
@@ -121,14 +121,16 @@ class Hub:
             raise ValueError("not open")
         if why := self.may_merge(pull):
             raise ValueError(why)
-        git, base = self.repository.git, self.repository.tip(MAIN)
+        git, base = self.repository.git, str(self.repository.tip(MAIN))
         try:
-            tree = git("merge-tree", "--write-tree", str(base), pull.sha).splitlines()[0]
+            tree = git("merge-tree", "--write-tree", base, pull.sha).splitlines()[0]
         except subprocess.CalledProcessError:
             raise ValueError("conflict") from None
-        words = f"Merge pull request #{number} from {pull.branch}\n\n{pull.content['title']}"
+        # GitHub's own message has those of the commits: the lock's trailers come to main in it.
+        said = git("log", "--reverse", "--no-merges", "--format=* %B", f"{base}..{pull.sha}")
+        words = f"{pull.content['title']} (#{number})\n\n{said}"
         who = ("-c", "user.name=GitHub", "-c", "user.email=noreply@example.org")
-        commit = git(*who, "commit-tree", tree, "-p", str(base), "-p", pull.sha, text=words)
+        commit = git(*who, "commit-tree", tree, "-p", base, text=words)
         self.merges[number] = {"merged": True, "merge_commit_sha": commit}
         self.heads[number] = pull.sha
         self.api.call("PATCH", f"{PULLS}/{number}", {"state": "closed"})

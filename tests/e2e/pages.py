@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import mimetypes
 import re
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urljoin
 
 from markdown_it import MarkdownIt
 
@@ -25,6 +27,7 @@ td, th { border-bottom: 1px solid var(--line); padding: .25rem .75rem .25rem 0; 
 pre, article { border: 1px solid var(--line); border-radius: .5rem }
 article { padding: 0 1rem; margin: 1rem 0 }
 """
+HREF = re.compile(r'href="([^"]+)"')
 Answer = tuple[int, str, bytes]
 esc = html.escape
 
@@ -131,3 +134,20 @@ def _page(title: str, body: str) -> Answer:
         f"<body>{where}<h1>{esc(title)}</h1>{body}</body></html>"
     )
     return 200, "text/html; charset=utf-8", text.encode()
+
+
+def broken(home: str) -> list[str]:
+    """Of the first page and the links on it those that do not answer with 200, and what they answer."""
+    why, text = _get(home)
+    links = {urljoin(home, html.unescape(to)): "" for to in HREF.findall(text)}
+    answers = {home: why} | {url: _get(url)[0] for url in links if url != home}
+    return [f"{url}: {why}" for url, why in answers.items() if why]
+
+
+def _get(url: str) -> tuple[str, str]:
+    """Why it is not 200, empty when it is; the page."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return "" if answer.status == 200 else str(answer.status), answer.read().decode(errors="replace")
+    except OSError as error:  # urllib's HTTPError too
+        return str(error), ""

@@ -7,9 +7,8 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,14 @@ from typing import Any
 import yaml
 
 from tests import clones
-from tests.e2e import ideas, sample
+from tests.e2e import ideas, sample, services
 from tests.e2e.hub import APP, MAIN, Hub, Pull, hub
 from tests.e2e.ideas import Idea
 from tests.e2e.leftovers import MARK
 from tests.e2e.narration import Narrator
 from tests.e2e.pages import Pages
 from tests.e2e.runner import Run, Runner
+from tests.e2e.services import Digests
 from tests.imports import ROOT
 from tests.ports import free_port
 
@@ -53,6 +53,7 @@ class Play:
     model: str = MODEL
     mlflow: str = ""
     versions: list[str] = field(default_factory=list)
+    released: dict[str, Digests] = field(default_factory=dict)  # by version
     opened: dict[int, float] = field(default_factory=dict)  # when, by time.monotonic()
     others: list[tuple[Idea, Pull]] = field(default_factory=list)  # proposed, and not yet looked at
 
@@ -138,17 +139,20 @@ class Play:
             raise Stopped(f"pull request {number} has {len(self.hub.api.comments(number))} comments", run)
         return text, run
 
-    def verdict(self, number: int, says: str, *, good: bool) -> str:
-        """Wait for the comment; it must say that, and the check `required` must fit. Its first line."""
+    def verdict(self, number: int, idea: Idea, *, good: bool) -> str:
+        """Wait for the comment; it, the training and the check `required` must fit. Its first line."""
         text, run = self.reviewed(number)
         posted = self.runner.of("comment.yml", pull=number)[-1].finished or time.monotonic()
         told = posted - self.opened[number]
         line = text.splitlines()[0].lstrip("# ")
-        if says.lower() not in text.lower():
-            raise Stopped(f"the comment on pull request {number} does not say {says!r}:\n{text[:3000]}", run)
+        if idea.says.lower() not in text.lower():
+            what = f"the comment on pull request {number} does not say {idea.says!r}"
+            raise Stopped(f"{what}:\n{text[:3000]}", run)
         if (run.jobs.get("required") == "success") != good:
             raise Stopped(f"pull request {number}: required is {run.jobs.get('required')}", run)
         trained = any("train" in other.jobs for other in self.runner.of("ci.yml", pull=number))
+        if trained != idea.trained:
+            raise Stopped(f"pull request {number} was {'' if trained else 'not '}trained", run)
         jobs = ", ".join(name for name, result in run.jobs.items() if result == "failure")
         self.tell.result(line, good=good)
         did = "CI trained" if trained else "nothing was trained"
@@ -205,6 +209,7 @@ class Play:
             raise Stopped(f"production answers with {self.serves('production')}, not {told['version']}", run)
         self.tell.result(f"{tag}: production answers with {told['version']} after {seconds:.1f} s")
         self._finish(run)
+        self._same(told["version"], run)
         return seconds
 
     def _finish(self, run: Run) -> None:
@@ -214,17 +219,26 @@ class Play:
         if run.status != "success":
             raise Stopped("the release did not take", run)
 
+    def _same(self, version: str, run: Run) -> None:
+        """A version is the same bytes each time that it is served."""
+        found = services.digests(self.ports["production"], self.folder / "deploy/production")
+        if self.released.setdefault(version, found) != found or not (found.model and found.bento):
+            raise Stopped(f"{version} was {self.released[version]}, and is {found}", run)
+
+    def staged(self, version: str) -> None:
+        """Staging answers with what the newest promote made; it is deployed beside the release."""
+        run = self.runner.of("promote.yml")[-1]
+        with self.tell.waiting(f"staging gets {version}"):
+            self.runner.until("staging", lambda: run.ended or self.serves("staging") == version)
+        if self.serves("staging") != version:
+            raise Stopped(f"staging answers with {self.serves('staging') or 'nothing'}, not {version}", run)
+
     def serves(self, stage: str) -> str:
         """The version that a stage answers with; empty when it does not."""
-        with (
-            suppress(OSError, ValueError, KeyError),
-            urllib.request.urlopen(f"http://127.0.0.1:{self.ports[stage]}/provenance", timeout=5) as answer,
-        ):
-            return str(json.loads(answer.read())["version"])
-        return ""
+        return str(services.provenance(self.ports[stage]).get("version", ""))
 
     def may_merge(self, pull: Pull) -> str:
-        """What the ruleset asks for: the newest commit's check `required`."""
+        """The ruleset's check `required` on the newest commit; that a branch is up to date is not asked."""
         runs = [run for run in self.runner.of("ci.yml", pull=pull.number) if run.sha == pull.sha]
         return "" if runs and runs[-1].jobs.get("required") == "success" else "required has not passed"
 

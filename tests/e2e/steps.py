@@ -11,9 +11,10 @@ from pathlib import Path
 
 from mainline.settings import Month
 from tests import clones
-from tests.e2e import ideas, sample
+from tests.e2e import ideas, pages, sample
 from tests.e2e.hub import MAIN, Pull
 from tests.e2e.play import Play, Stopped, prepare
+from tests.e2e.runner import Run
 from tests.servers import REPOSITORY
 
 BROKEN = Month(2013, 10)
@@ -49,8 +50,14 @@ def push(play: Play) -> None:
 
 def first_release(play: Play) -> None:
     """promote was started by the push."""
+    _delivered(play)
+
+
+def _delivered(play: Play) -> None:
+    """What was merged becomes a version, which production serves, and staging too."""
     version = play.promoted()
     play.tell.note(answers_after=round(play.release("release", version), 1))
+    play.staged(version)
 
 
 def better(play: Play) -> None:
@@ -58,9 +65,9 @@ def better(play: Play) -> None:
     ideas_of_all = ideas.all_of(_broken(play))
     idea, pull = ideas_of_all[0], play.propose(ideas_of_all[0])
     play.others = [(other, play.propose(other)) for other in ideas_of_all[1:]]
-    play.verdict(pull.number, idea.says, good=True)
+    play.verdict(pull.number, idea, good=True)
     play.merge(pull.number)
-    play.tell.note(answers_after=round(play.release("release", play.promoted()), 1))
+    _delivered(play)
 
 
 def _broken(play: Play) -> Path:
@@ -78,7 +85,7 @@ def bad(play: Play) -> None:
     """Each is refused, and the comment says why."""
     for idea, pull in play.others:
         play.tell.say(f"pull request {pull.number}: {idea.title}")
-        play.verdict(pull.number, idea.says, good=False)
+        play.verdict(pull.number, idea, good=False)
         try:
             play.hub.merge(pull.number, "ada-token")
         except ValueError as error:
@@ -108,30 +115,48 @@ def watch(play: Play) -> None:
 
 
 def retrain(play: Play) -> None:
-    """The bot's pull request: where the watch asks for none, a person does."""
-    if not _bots(play):
-        run = play.runner.of("monitor.yml")[-1]
-        root = play.person("grace")
-        for name in ("watch.json", "drift.json"):
-            shutil.copy(run.artifact("watch") / name, root / "reports" / name)
-        play.tell.say("the watch asks for no retraining, and opens none; a person may")
-        play.tell.hand("mainline retrain --force")
-        token = {
-            "GITHUB_TOKEN": "grace-token",
-            "GITHUB_API_URL": play.hub.url,
-            "GITHUB_REPOSITORY": REPOSITORY,
-        }
-        play.command(root, "mainline.cli", "retrain", "--force", extra=token)
-    (pull,) = _bots(play)
+    """The bot's pull request: where the watch asks for none, a person does. Of the sample it must ask."""
+    watched = play.runner.of("monitor.yml")[-1]
+    verdict = json.loads((watched.artifact("watch") / "watch.json").read_text())["verdict"]
+    by_bot = verdict == "retrain"
+    if not by_bot and not play.fast:
+        _by_hand(play, watched)
+    pulls = _bots(play)
+    if len(pulls) != 1 or (play.fast and not by_bot):
+        raise Stopped(
+            f"the watch says {verdict}, and {len(pulls)} retraining pull requests are open", watched
+        )
+    pull = pulls[0]
+    play.tell.note(opened_by=pull.content["user"]["login"])
     play.tell.say(f"pull request {pull.number}: {pull.content['title']}  {play.hub.home}/pull/{pull.number}")
     text, run = play.reviewed(pull.number)
     good = run.jobs.get("required") == "success"
     play.tell.result(text.splitlines()[0].lstrip("# "), good=good)
     if not good:  # the newest month may be unlike the others: that is a person's decision, with a label
+        if play.fast or not refused(run):
+            raise Stopped(f"pull request {pull.number}: {run.jobs}", run)
         play.tell.say("the gate cannot tell, or says no; what follows would be a person's decision")
         return
     play.merge(pull.number)
-    play.tell.note(answers_after=round(play.release("release", play.promoted()), 1))
+    _delivered(play)
+
+
+def _by_hand(play: Play, watched: Run) -> None:
+    root = play.person("grace")
+    for name in ("watch.json", "drift.json"):
+        shutil.copy(watched.artifact("watch") / name, root / "reports" / name)
+    play.tell.say("the watch asks for no retraining, and opens none; a person may")
+    play.tell.hand("mainline retrain --force")
+    token = {"GITHUB_TOKEN": "grace-token", "GITHUB_API_URL": play.hub.url, "GITHUB_REPOSITORY": REPOSITORY}
+    play.command(root, "mainline.cli", "retrain", "--force", extra=token)
+
+
+def refused(run: Run) -> bool:
+    """Whether it is the gate's answer, and nothing that broke, for which `required` failed."""
+    place = run.artifact("reports-gate") / "gate.json"
+    verdict = json.loads(place.read_text())["verdict"] if place.exists() else ""
+    failed = {name for name, result in run.jobs.items() if result == "failure"}
+    return failed == {"gate", "required"} and verdict in ("hold", "block")
 
 
 def _bots(play: Play) -> list[Pull]:
@@ -139,14 +164,24 @@ def _bots(play: Play) -> list[Pull]:
 
 
 def rollback(play: Play) -> None:
-    before = play.serves("production")
+    """The version before, by its own bytes: `release` holds them beside those that it served."""
+    before, built = play.serves("production"), _built(play)
     seconds = play.release("rollback", "--reason", "the demo")
-    play.tell.say(f"{before} is gone, {play.serves('production')} is back; nothing was built")
+    now = play.serves("production")
+    if now != play.versions[-2] or _built(play) != built:
+        raise Stopped(f"{before} was rolled back to {now}; built before and after: {built}, {_built(play)}")
+    play.tell.say(f"{before} is gone, {now} is back; nothing was built")
     play.tell.note(answers_after=round(seconds, 1))
 
 
+def _built(play: Play) -> tuple[int, dict[str, str]]:
+    """How many runs of promote there were, and the versions' tags by the object that holds their record."""
+    tags = {name: tag for name, tag in play.hub.repository.refs().items() if f"{play.model}@" in name}
+    return len(play.runner.of("promote.yml")), tags
+
+
 def tidy(play: Play) -> None:
-    """main's own runs, and staging's last deployment."""
+    """main's own runs, and staging's last deployment; then all that there is to look at must answer."""
     began = time.monotonic()
     with play.tell.waiting("the last runs"):
         play.runner.quiet()
@@ -159,6 +194,19 @@ def tidy(play: Play) -> None:
     runs, jobs = len(play.runner.runs), sum(len(run.jobs) for run in play.runner.runs)
     play.tell.note(runs=runs, jobs=jobs, waited=round(time.monotonic() - began, 1))
     play.tell.result(f"{runs} runs of {jobs} jobs; staging serves {play.serves('staging')}")
+    play.pages.links = _links(play)
+    if broken := pages.broken(play.hub.home):
+        raise Stopped(f"pages that do not answer: {', '.join(broken)}")
+
+
+def _links(play: Play) -> list[tuple[str, str]]:
+    links = [
+        ("pull requests, runs, tags", play.hub.home),
+        ("the service, in production", f"http://127.0.0.1:{play.ports['production']}"),
+        ("the site", f"{play.hub.home}/files/site/"),
+        ("MLflow", play.mlflow),
+    ]
+    return [(title, url) for title, url in links if url]
 
 
 STEPS = (

@@ -4,86 +4,191 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e import leftovers
+from tests.e2e.hub import APP, MAIN
 from tests.e2e.steps import STEPS
 from tests.imports import ROOT
+from tests.servers import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("act")]
 
 COMMAND = (sys.executable, "-m", "tests.e2e", "--fast")
-LIMIT = 1800  # seconds; about three minutes where nothing else runs
+LIMIT = 1800  # seconds; about six minutes where nothing else runs
+SOON = 60.0  # seconds until a run begins
+ENDED = 10.0  # seconds until a process that was killed is gone
 
 
-def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the demo makes its folder."""
+    (tmp_path / "place").mkdir()
+    return tmp_path / "place"
 
 
-def left(folder: Path) -> list[int]:
-    """Processes that a demo started whose folder is in there."""
-    return [pid for path in folder.glob("mainline-demo-*") for pid in leftovers.marked(str(path))]
+def environment(place: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(place), "PYTHONUNBUFFERED": "1", "TERM": "xterm"}
 
 
-def test_the_whole_loop_on_a_sample(tmp_path: Path) -> None:
-    command = [*COMMAND, "--no-wait", "--json"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=LIMIT
-    )
-    assert done.returncode == 0, done.stderr[-6000:]
-    told = json.loads(done.stdout)
-    assert [step["step"] for step in told["steps"]] == [step.title for step in STEPS]
-    (watched,) = (step for step in told["steps"] if "verdict" in step)
-    assert watched["verdict"] == "retrain", "the next step would ask for it by hand"
-    assert "\x1b[" not in done.stderr, "colours are for terminals"
-    assert not list(tmp_path.iterdir()) and not left(tmp_path)
+@contextmanager
+def demo(
+    place: Path, *options: str, session: tuple[str, ...] = ("setsid",), **streams: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """The command in a session of its own; ended after LIMIT."""
+    command = [*session, *COMMAND, *options]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(place), text=True, **streams) as process:
+        limit = threading.Timer(LIMIT, process.terminate)
+        limit.start()
+        try:
+            yield process
+        finally:
+            limit.cancel()
+            process.terminate()
+
+
+def around(place: Path, word: str = "") -> list[int]:
+    """Processes that bear the folder in their environment or among their words, and this word too."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            words = (entry / "cmdline").read_bytes()
+            if bytes(place) in words + (entry / "environ").read_bytes() and word.encode() in words:
+                found.append(int(entry.name))
+    return found
+
+
+def until(ready: Callable[[], bool], seconds: float) -> bool:
+    ends = time.monotonic() + seconds
+    while not (found := ready()) and time.monotonic() < ends:
+        time.sleep(0.05)
+    return found
+
+
+def nothing_left(place: Path) -> bool:
+    return until(lambda: not around(place), ENDED) and not list(place.iterdir())
+
+
+def asked_for(home: str, workflow: str) -> None:
+    """A run of it, by hand."""
+    url = f"{home.removesuffix(REPOSITORY)}repos/{REPOSITORY}/actions/workflows/{workflow}/dispatches"
+    headers = {"Authorization": "Bearer grace-token"}
+    request = urllib.request.Request(url, json.dumps({"ref": MAIN}).encode(), headers, method="POST")
+    urllib.request.urlopen(request, timeout=30).close()
+
+
+def test_the_whole_loop_on_a_sample_and_ctrl_c_while_it_serves_and_works(place: Path) -> None:
+    words, answer = [], place.parent / "answer.json"
+    with answer.open("w") as out, demo(place, "--json", stdout=out, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            words.append(line)
+            if "Look around" in line:
+                break
+        text = "".join(words)
+        assert process.poll() is None and "Look around" in words[-1], text[-6000:]
+        home = re.search(rf"http://127\.0\.0\.1:\d+/{REPOSITORY}", text)
+        assert home and around(place, "serving"), "nothing is served"
+        asked_for(home[0], "monitor.yml")
+        assert until(lambda: bool(around(place, "monitor.yml")), SOON), "act does not run"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=120) == 130
+    assert nothing_left(place)
+    assert "\x1b[" not in text, "colours are for terminals"
+    _told(json.loads(answer.read_text())["steps"])
+
+
+def _told(steps: list[dict[str, Any]]) -> None:
+    assert [step["step"] for step in steps] == [step.title for step in STEPS]
+    assert all(step["seconds"] >= 0 for step in steps)
+    by_title = {step.function.__name__: told for step, told in zip(STEPS, steps, strict=True)}
+    assert by_title["watch"]["verdict"] == "retrain"
+    assert by_title["retrain"]["opened_by"] == APP
+    assert all(by_title[name]["answers_after"] > 0 for name in ("first_release", "better", "retrain"))
 
 
 @pytest.mark.parametrize("word", ["Git server", "git push origin main"])
-def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, word: str) -> None:
+def test_ctrl_c_leaves_nothing_behind(place: Path, word: str) -> None:
     """At the start, and while the pipeline runs."""
-    with subprocess.Popen(
-        [*COMMAND], cwd=ROOT, env=environment(tmp_path), text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
+    with demo(place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if word in line:
                 break
-        folders = list(tmp_path.glob("mainline-demo-*"))
-        assert len(folders) == 1 and leftovers.marked(str(folders[0]))
+        assert len(list(place.iterdir())) == 1 and len(around(place)) > 1
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=120)
     assert process.returncode == 130, rest
-    assert not leftovers.marked(str(folders[0])) and not list(tmp_path.glob("mainline-demo-*"))
+    assert nothing_left(place)
 
 
-FAILS = """
+def test_a_closed_terminal_leaves_nothing_behind(place: Path) -> None:
+    """While the pipeline runs, and a moving line is drawn."""
+    screen, terminal = os.openpty()
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+    with demo(place, session=("setsid", "--ctty"), **streams) as process:
+        os.close(terminal)
+        shown = b""
+        while b"the pipeline" not in shown:
+            shown += os.read(screen, 4096)
+        assert len(around(place)) > 1
+        os.close(screen)
+        assert process.wait(timeout=120) == 130
+    assert nothing_left(place)
+
+
+ONE_STEP = """
 import subprocess, sys
 from tests.e2e import __main__ as demo
 from tests.e2e.play import Stopped
 from tests.e2e.steps import Step
 
-def fail(play):
+def step(play):
     subprocess.Popen(["sleep", "600"], start_new_session=True)
-    raise Stopped("it does not hold")
+    WHAT
 
-demo.STEPS = (Step("a step", fail),)
+demo.STEPS = (Step("a step", step),)
 sys.exit(demo.main(["--fast", "--no-wait"]))
 """
 
 
-def test_a_step_that_fails_names_the_logs_and_leaves_no_process(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FAILS], cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True,
-        timeout=LIMIT,
+def one_step(place: Path, what: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", ONE_STEP.replace("WHAT", what)], cwd=ROOT, env=environment(place),
+        capture_output=True, text=True, timeout=LIMIT,
     )  # fmt: skip
+
+
+def test_a_step_that_fails_names_the_logs_and_leaves_no_process(place: Path) -> None:
+    done = one_step(place, 'raise Stopped("it does not hold")')
     assert done.returncode == 1 and "it does not hold" in done.stdout, done.stdout + done.stderr
-    (folder,) = tmp_path.glob("mainline-demo-*")
+    (folder,) = place.glob("mainline-demo-*")
     assert f"logs and data: {folder}" in done.stdout
-    assert not left(tmp_path)
+    assert until(lambda: not around(place), ENDED)
+
+
+def test_without_waiting_it_ends_well_and_leaves_nothing(place: Path) -> None:
+    done = one_step(place, "pass")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert nothing_left(place)
+
+
+def test_what_was_detached_and_keeps_the_folder_alone_is_seen(place: Path) -> None:
+    """Else that nothing is left would be said of nothing."""
+    with subprocess.Popen(["sleep", "600"], env={"X": f"{place}/x"}, start_new_session=True) as process:
+        assert until(lambda: around(place) == [process.pid], ENDED)
+        assert around(place, "sleep") and not around(place, "act") and not leftovers.marked(str(place))
+        process.kill()
+    assert nothing_left(place)

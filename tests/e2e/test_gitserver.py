@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mainline import trailers
 from tests import clones
 from tests.e2e import leftovers
 from tests.e2e.gitserver import ZERO, Pushed
@@ -15,6 +16,8 @@ from tests.e2e.hub import APP_TOKEN, MAIN, Hub, hub
 from tests.servers import REPOSITORY
 
 pytestmark = pytest.mark.slow
+
+TRAILER = "Stage-Seconds: train=26.1"
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ def test_a_push_that_is_cut_changes_nothing_and_the_next_one_arrives(forge: Hub,
     assert list(forge.repository.refs()) == ["refs/heads/main"] and len(told) == 1
 
 
-def test_a_pull_request_has_the_commits_of_git_and_is_merged_by_git(forge: Hub, tmp_path: Path) -> None:
+def test_a_pull_request_has_the_commits_of_git_and_is_squashed_by_git(forge: Hub, tmp_path: Path) -> None:
     acts: list[str] = []
     forge.acted = lambda action, pull, token: acts.append(f"{action} {pull.number} {token}")
     root = work(forge, tmp_path, "ada-token")
@@ -75,13 +78,14 @@ def test_a_pull_request_has_the_commits_of_git_and_is_merged_by_git(forge: Hub, 
     clones.git(root, "push", "--quiet", "origin", "topic")
     pull = forge.open_pull("topic", "A topic", "", "ada")
     (root / "b").write_text("b")
-    clones.commit(root, "b")
+    clones.commit(root, f"b\n\n{TRAILER}")
     clones.git(root, "push", "--quiet", "origin", "topic")
     assert forge.pull(pull.number).sha == clones.git(root, "rev-parse", "HEAD"), "emulate keeps the first one"
     clones.git(root, "checkout", "--quiet", MAIN)
     (root / "c").write_text("c")
     clones.commit(root, "the base moves")
     clones.git(root, "push", "--quiet", "origin", MAIN)
+    base = clones.git(root, "rev-parse", "HEAD")
     forge.may_merge = lambda _: "no"
     with pytest.raises(ValueError, match="no"):
         forge.merge(pull.number, "grace-token")
@@ -89,6 +93,10 @@ def test_a_pull_request_has_the_commits_of_git_and_is_merged_by_git(forge: Hub, 
     forge.merge(pull.number, "grace-token")
     clones.git(root, "pull", "--quiet", "origin", MAIN)
     assert {"a", "b", "c"} <= {path.name for path in root.iterdir()}
+    parents, message = clones.git(root, "log", "-1", "--format=%P%x00%B").split("\0")
+    assert parents == base, "main's history is linear"
+    assert message == f"A topic (#{pull.number})\n\n* a\n\n* b\n\n{TRAILER}"
+    assert trailers.read(message).seconds == {"train": 26.1}, "promote and the bot read them on main"
     assert forge.pull(pull.number).content["merged"] is True
     assert forge.repository.tip("topic") is None
     assert acts == [f"opened {pull.number} ada-token", f"closed {pull.number} grace-token"]

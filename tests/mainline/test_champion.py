@@ -168,6 +168,24 @@ def test_a_branch_that_does_not_touch_the_model_is_held_against_mains(repository
     assert champion.unchanged(git, base, champion.here(repository)) is None
 
 
+def test_a_branch_of_words_is_held_against_what_it_left_though_main_has_another_model(
+    repository: Path,
+) -> None:
+    git, left = Git(repository), clones.git(repository, "rev-parse", "HEAD")
+    clones.git(repository, "checkout", "--quiet", "-b", "words")
+    assert champion.unchanged(git, mainbranch.main_branch(git), champion.here(repository)) is None
+    clones.commit(repository, "words")
+    clones.git(repository, "checkout", "--quiet", "main")
+    export(repository, "merged meanwhile")
+    clones.commit(repository, "another model")
+    clones.git(repository, "checkout", "--quiet", "--force", "words")
+    found = champion.unchanged(git, mainbranch.main_branch(git), champion.here(repository))
+    assert found and (*told(found), found.champion.commit) == ("main", "main", left)
+    clones.git(repository, "checkout", "--quiet", "--detach", left)
+    base = mainbranch.main_branch(git)
+    assert champion.unchanged(git, base, champion.here(repository)) is None, "an older main is no branch"
+
+
 def test_the_newest_production_tag_wins_and_others_do_not_count(repository: Path) -> None:
     for name in ("flight-delay#production#2", "flight-delay#staging#11", "other#production#12"):
         tag(repository, name)

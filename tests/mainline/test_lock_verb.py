@@ -86,13 +86,19 @@ MUTATIONS = {
     "a parameter gone": (changed("params.yaml", "one: {size: 1}\n", ""), {"one"}),
     "parameters gone": (gone("params.yaml"), {"one", "two"}),
     "a parameter more": (changed("dvc.yaml", "params: [two]", "params: [two, gate]"), {"two"}),
-    "a parameter fewer": (changed("dvc.yaml", "    params: [one.size]\n", ""), set()),
+    # DVC's own answer to these is "up to date", with a lock that names more than dvc.yaml.
+    "a parameter fewer": (changed("dvc.yaml", "    params: [one.size]\n", ""), set(), {"one"}),
+    "a key of a section for all of it": (changed("dvc.yaml", "params: [two]", "params: [two.lr]"), {"two"}),
     "a dependency more": (changed("dvc.yaml", "[two.py,", "[two.py, README.md,"), {"two"}),
-    "a dependency fewer": (changed("dvc.yaml", "seed.txt, raw.txt", "raw.txt"), set()),
+    "a dependency fewer": (changed("dvc.yaml", "seed.txt, raw.txt", "raw.txt"), set(), {"one"}),
     "a dependency gone": (gone("seed.txt"), {"one"}),
     "another command": (changed("dvc.yaml", "python three.py", "python three.py -v"), {"three"}),
     "an output more": (changed("dvc.yaml", "outs: [model.txt]", "outs: [model.txt, more.txt]"), {"two"}),
-    "an output fewer": (changed("dvc.yaml", "    outs: [report.txt]\n", ""), set()),
+    "an output fewer": (changed("dvc.yaml", "    outs: [report.txt]\n", ""), set(), {"three"}),
+    "a stage fewer": (
+        lambda root: (root / "dvc.yaml").write_text((root / "dvc.yaml").read_text().partition("  three:")[0]),
+        set(), {"three"},
+    ),
     "a stage more": (
         changed("dvc.yaml", "stages:", "stages:\n  new: {cmd: ls, deps: [seed.txt]}"), {"new"},
     ),
@@ -162,7 +168,28 @@ def test_without_data_we_say_what_dvc_says_with_all_of_it(
     mutate(bare)
     found = ask(bare, monkeypatch)
     assert {stage.stage for stage in found.stale} == expected[-1], "of us, without any data"
-    assert (found.state == "current") == (not expected[0])
+    assert (found.state == "current") == (not expected[-1])
+
+
+@pytest.mark.parametrize(
+    "name", ["a parameter fewer", "a dependency fewer", "an output fewer", "a stage fewer"]
+)
+def test_run_mends_a_lock_that_names_more_than_dvc_yaml(
+    name: str, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutate, _, (stage,) = MUTATIONS[name]
+    root = pipelines.full(built, tmp_path / "full")
+    mutate(root)
+    (told,) = ask(root, monkeypatch, remote_too=False).stale
+    planned = clones.mainline(root, "run", "--dry-run", extra=SOURCES)
+    assert told.stage == stage and told.reasons[0] in planned.stdout
+    done = clones.mainline(root, "run", extra=SOURCES)
+    assert done.returncode == 0 and told.reasons[0] in done.stdout, done.stdout + done.stderr
+    assert ("▸ " + stage in done.stdout) == (name != "a stage fewer")
+    assert ask(root, monkeypatch, remote_too=False).state == "current"
+    lock = (root / "dvc.lock").read_bytes()
+    assert "up to date" in clones.mainline(root, "run", extra=SOURCES).stdout
+    assert (root / "dvc.lock").read_bytes() == lock
 
 
 def test_nothing_is_pulled_or_changed(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

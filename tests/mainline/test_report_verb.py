@@ -72,6 +72,20 @@ def test_everything_there(root: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "<title>Promote" in Path("reports/report.html").read_text()
 
 
+def test_what_main_did_since_is_no_change_of_the_branch(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(root, "switch", "--quiet", "main")
+    moved = {**PARAMS, "train": {"lr": 0.5}, "gate": {"margins": {"log_loss": 0.001}}}
+    (root / "params.yaml").write_text(yaml.safe_dump(moved))
+    commit(root, "main moves on")
+    git(root, "switch", "--quiet", "slower")
+    text = shown(capsys)
+    assert "policy that judges" not in text and "gate.margins" not in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| `train.lr`")]
+    assert "0.004" in row and "0.002" in row and "0.5" not in row
+
+
 def test_without_a_gate_the_base_is_main(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys)
     assert text.startswith("### ⚠ No verdict") and "**Champion**: `main`" in text

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import narwhals as nw
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,8 @@ from mainline.errors import ConfigError, DataError
 from mainline.schema import Column, FeatureTable, Table
 from mainline.settings import Month
 from pipeline import featurize, frames
-from pipeline.params import Data
+from pipeline.params import Data, load
+from tests.pipeline.damaged import PANICS
 
 LAST = Month(2021, 2)
 DATA = Data(as_of="2021-02", train_months=2, validation_months=1, test_months=1)
@@ -190,3 +192,13 @@ def test_a_truncated_or_missing_raw_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match=str(path)):
         featurize.scan(tmp_path, RAW, LAST)
+
+
+def test_a_file_on_which_polars_panics_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.parquet").write_bytes(PANICS)
+    damaged = nw.from_native(pl.scan_parquet(tmp_path / "x.parquet"))
+    monkeypatch.setattr(featurize, "RAW", ())
+    monkeypatch.setattr(featurize.features, "build", lambda _tables, _params: damaged)
+    with pytest.raises(DataError, match="cannot be computed") as caught:
+        featurize.build(load(), tmp_path)
+    assert caught.value.why

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from mainline.errors import DataError
 from mainline.schema import Column
 from pipeline import frames
+from tests.pipeline import damaged
 
 COLUMNS = [
     Column("s", "string", ""), Column("i", "int64", ""), Column("f", "float64", ""),
@@ -101,3 +103,106 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_name_with_glob_signs_is_a_name(tmp_path: Path) -> None:
     frames.write(pl.DataFrame({"a": [1]}), tmp_path / "[x]*.parquet")
     assert frames.read(tmp_path / "[x]*.parquet").height == 1
+
+
+def small(path: Path) -> bytes:
+    """A few hundred bytes with every part a Parquet file has; nulls, because their lengths can be wrong."""
+    values = [None if number % 3 == 0 else number / 7 for number in range(40)]
+    frames.write(pl.DataFrame({"x": values, "s": [f"v{number % 5}" for number in range(40)]}), path)
+    return path.read_bytes()
+
+
+def test_whatever_byte_is_damaged_a_file_is_read_or_named(tmp_path: Path) -> None:
+    """Polars 2.1 panics on some of these, and on some it aborts the process that reads."""
+    path = tmp_path / "x.parquet"
+    whole = small(path)
+    outcomes = []
+    with frames.Reader() as reader:
+        for place in [*range(200), *range(200, len(whole), 5)]:  # dense where the pages are
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            outcomes.append(told(reader, path))
+            if outcomes[-1] != "read":
+                assert told(reader, path) == outcomes[-1], "no counters, no addresses: rejected once"
+    assert 10 < outcomes.count("read") < len(outcomes) - 100
+    assert all(outcomes)
+
+
+def told(reader: frames.Reader, path: Path) -> str:
+    try:
+        reader.read(path)
+    except DataError as error:
+        assert str(path) in error.what
+        return error.why
+    return "read"
+
+
+def test_a_schema_is_read_or_the_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    whole = small(path)
+    for place in range(len(whole) // 2, len(whole)):  # the footer is at the end
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 7]) + whole[place + 1 :])
+        with contextlib.suppress(DataError):
+            frames.schema(path)
+
+
+def test_a_panic_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    """In the reading process itself, too: not every file is read apart."""
+    path = tmp_path / "x.parquet"
+    path.write_bytes(damaged.PANICS)
+    with pytest.raises(DataError, match=r"x\.parquet cannot be read"):
+        frames.read(path)
+
+
+def test_a_file_that_ends_its_reader_is_named_and_the_next_one_is_read(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
+    small(good)
+    bad.write_bytes(damaged.ABORTS)
+    with frames.Reader() as reader:
+        for _ in range(2):
+            with pytest.raises(DataError, match=r"bad\.parquet"):
+                reader.read(bad)
+            assert reader.read(good).equals(frames.read(good))
+
+
+def test_a_reader_gives_what_read_gives(tmp_path: Path) -> None:
+    path = tmp_path / "x\n.parquet"
+    odd = pl.DataFrame(
+        {
+            "c": pl.Series(["a", None, "b"], dtype=pl.Categorical),
+            "e": pl.Series(["a", None, "b"], dtype=pl.Enum(["a", "b"])),
+            "l": [[1], None, []],
+            "z": pl.Series([datetime(2020, 1, 1)] * 3, dtype=pl.Datetime("ns", "Europe/Berlin")),
+            "n": [None, None, None],
+            "b": [b"\xff", None, b""],
+            "f": [float("nan"), None, -0.0],
+        }
+    )
+    with frames.Reader() as reader:
+        for frame in (odd, odd.head(0)):
+            frames.write(frame, path)
+            found = reader.read(path)
+            assert found.schema == frames.read(path).schema
+            assert found.equals(frames.read(path))
+        with pytest.raises(DataError, match="does not exist"):
+            reader.read(tmp_path / "nowhere.parquet")
+
+
+def test_a_reader_that_cannot_start_is_no_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.parquet"
+    small(path)
+    (tmp_path / "polars.py").write_text("raise ImportError('not this one')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with frames.Reader() as reader, pytest.raises(RuntimeError, match="exit code 1"):
+        reader.read(path)
+    assert "not this one" in capfd.readouterr().err
+
+
+def test_no_reader_is_left_behind(tmp_path: Path) -> None:
+    small(tmp_path / "x.parquet")
+    with frames.Reader() as reader:
+        reader.read(tmp_path / "x.parquet")
+        process = reader._process
+        assert process is not None and process.poll() is None
+    assert process.poll() is not None

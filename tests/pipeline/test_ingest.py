@@ -14,6 +14,9 @@ from mainline.errors import ConfigError, SourceError
 from mainline.schema import Table
 from mainline.settings import Month
 from pipeline import frames, ingest
+from pipeline.validation import expect, suites
+from tests.pipeline.damaged import ABORTS, PANICS
+from usecase import source as usecase_source
 from usecase.schema import RAW
 
 MONTHS = [Month(2020, 11), Month(2020, 12), Month(2021, 1)]
@@ -63,13 +66,27 @@ def test_months_after_as_of_are_removed_and_others_are_replaced(folder: Path, tm
     assert files(target) == {name: content for name, content in files(folder).items() if "2020-11" in name}
 
 
-def test_rows_of_the_future_never_enter(folder: Path, tmp_path: Path) -> None:
+def test_rows_of_another_month_stay_for_validate_to_judge(folder: Path, tmp_path: Path) -> None:
+    """Dropped here, nobody would miss them; a month after as_of is not read at all."""
     table = RAW[0]
     mixed = pl.concat([rows(table, month) for month in (MONTHS[1], MONTHS[2], Month(2999, 1))])
     frames.write(mixed, ingest.raw_path(folder, table, MONTHS[1]))
-    ingest.ingest(ingest.connect(str(folder)), MONTHS[1], tmp_path / "raw")
+    ingest.raw_path(folder, table, MONTHS[2]).write_bytes(b"not read")
+    counts = ingest.ingest(ingest.connect(str(folder)), MONTHS[1], tmp_path / "raw")
+    assert counts[table.name] == 5 + 15
     kept = frames.read(ingest.raw_path(tmp_path / "raw", table, MONTHS[1]))
-    assert kept[table.time].cast(pl.Date).unique().to_list() == [datetime(2020, 12, 28).date()]
+    assert kept.equals(mixed)
+    suite = suites.raw(table, MONTHS[1])
+    failed = expect.run("mixed", kept, table.columns, suite, key=table.key, sample_rows=1).failures
+    assert (table.time, "critical", 10) in {(each.column, each.severity, each.unexpected) for each in failed}
+
+
+@pytest.mark.parametrize("name", usecase_source.SOURCES)
+def test_the_use_cases_own_source_gives_each_month_its_rows_only(name: str) -> None:
+    for month in usecase_source.months(name)[:3]:
+        for table in RAW:
+            days = usecase_source.read(name, month)[table.name][table.time].cast(pl.Date)
+            assert days.is_between(month.first_day, month.plus(1).first_day, closed="left").all()
 
 
 @pytest.mark.parametrize(
@@ -93,12 +110,16 @@ def test_odd_contents_are_left_for_validate_to_judge(folder: Path, tmp_path: Pat
     assert frames.read(ingest.raw_path(tmp_path / "raw", table, MONTHS[0])).equals(odd)
 
 
-@pytest.mark.parametrize("size", [0, 4, 100])
-def test_a_truncated_file_is_named(folder: Path, tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("damage", [0, 4, 100, PANICS, ABORTS], ids=["0", "4", "100", "panics", "aborts"])
+def test_a_damaged_file_is_named(
+    folder: Path, tmp_path: Path, damage: int | bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = ingest.raw_path(folder, RAW[-1], MONTHS[1])
-    path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(SourceError, match=str(path)):
+    path.write_bytes(damage if isinstance(damage, bytes) else path.read_bytes()[:damage])
+    with pytest.raises(SourceError, match=str(path)) as caught:
         ingest.ingest(ingest.connect(str(folder)), MONTHS[1], tmp_path / "raw")
+    assert caught.value.why and "ingest.source" in caught.value.remedy
+    assert not capfd.readouterr().err
 
 
 def test_a_table_that_lacks_a_month_is_named(folder: Path, tmp_path: Path) -> None:
@@ -123,8 +144,9 @@ def test_as_of_outside_the_data_says_what_there_is(folder: Path, tmp_path: Path,
 def test_an_empty_folder_and_an_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no month at all"):
         ingest.ingest(ingest.connect(str(tmp_path)), MONTHS[0], tmp_path / "raw")
-    with pytest.raises(ConfigError, match="nowhere"):
-        ingest.connect("nowhere")
+    for name in ("nowhere", "", " "):
+        with pytest.raises(ConfigError, match=f"ingest.source '{name}' is neither"):
+            ingest.connect(name)
 
 
 def test_a_file_name_that_is_no_month(folder: Path) -> None:

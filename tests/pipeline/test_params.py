@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from mainline.errors import ConfigError
 from mainline.settings import CONTROL, PARAMS, parse
 from mainline.settings import read as read_all
 from pipeline.params import Params
+from tests import clones
 from tests.imports import ROOT
 
 
@@ -90,3 +93,46 @@ def test_usage(arguments: list[str], code: int) -> None:
     )
     assert done.returncode == code
     assert "python -m pipeline train" in done.stderr + done.stdout
+
+
+REFUSED = {
+    "an unknown section": (lambda text: text + "evalaute: {}\n", "evalaute is not a known key"),
+    "a section of another name": (lambda text: text.replace("\nexport:", "\nexprot:"), "export is missing"),
+    "an unknown key of the gate": (
+        lambda text: text.replace("\ngate:", "\ngate:\n  strict: 1"),
+        "gate.strict",
+    ),
+    "a word for a number": (lambda text: re.sub(r"resamples: \d+", "resamples: many", text), ".resamples"),
+    "a key twice": (
+        lambda text: text.replace("\n  epochs:", "\n  epochs: 9\n  epochs:"),
+        "epochs stands there",
+    ),
+    "no YAML": (lambda text: text + "\n  - [\n", "not valid YAML"),
+    "a conflict": (lambda text: f"<<<<<<< ours\n{text}", "not valid YAML"),
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the outputs of the lock as empty files: DVC would take them away before a stage runs."""
+    root = clones.copy(tmp_path_factory.mktemp("refused") / "clone")
+    (root / "models/model.onnx").write_text("here")
+    return root
+
+
+@pytest.mark.parametrize(("change", "words"), REFUSED.values(), ids=list(REFUSED))
+def test_run_refuses_a_file_before_anything_runs(
+    clone: Path, change: Callable[[str], str], words: str
+) -> None:
+    whole = (clone / "params.yaml").read_text()
+    wrong = change(whole)
+    assert wrong != whole
+    (clone / "params.yaml").write_text(wrong)
+    try:
+        done = clones.mainline(clone, "run")
+    finally:
+        (clone / "params.yaml").write_text(whole)
+    assert done.returncode == ConfigError.exit_code, done.stdout + done.stderr
+    assert words in done.stderr
+    assert clones.git(clone, "status", "--porcelain") == ""
+    assert (clone / "models/model.onnx").read_text() == "here"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from mainline.errors import DataError, Interrupted
 from pipeline import paths
+from pipeline.tracking import tracker
 from pipeline.tracking.spool import Event, sessions
 from pipeline.tracking.tracker import Tracker, flatten, provenance
 
@@ -31,13 +33,13 @@ def spooled() -> list[Event]:
 def test_a_training_is_spooled_in_order(tmp_path: Path) -> None:
     plot = tmp_path / "loss.svg"
     plot.write_text("<svg/>")
-    tracker = Tracker.start("k1", params={"train": {"lr": 0.1}}, resume=True)
-    tracker.metrics({"loss": 0.5, "undefined": None}, step=1)  # type: ignore[dict-item]
-    tracker.dataset("train", "d" * 64, 10)
-    tracker.artifact(plot, "plots")
-    tracker.tags({"model.sha256": "abc"})
-    tracker.finish()
-    tracker.finish("FAILED")  # the first word counts
+    told = Tracker.start("k1", params={"train": {"lr": 0.1}}, resume=True)
+    told.metrics({"loss": 0.5, "undefined": None}, step=1)  # type: ignore[dict-item]
+    told.dataset("train", "d" * 64, 10)
+    told.artifact(plot, "plots")
+    told.tags({"model.sha256": "abc"})
+    told.finish()
+    told.finish("FAILED")  # the first word counts
     events = spooled()
     assert [event["kind"] for event in events] == [
         "start", "params", "tags", "metrics", "dataset", "artifact", "tags", "finish"
@@ -68,6 +70,20 @@ def test_the_way_a_stage_ends_is_the_status(error: BaseException | None, status:
     except (DataError, Interrupted, KeyboardInterrupt):
         pass
     assert spooled()[-1]["status"] == status
+
+
+def test_the_machine_is_sampled_while_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracker, "SAMPLE_EVERY", 0.01)
+    with Tracker.start("k", params={}):
+        deadline = time.monotonic() + 60
+        while not (samples := [event for event in spooled() if event["kind"] == "metrics"]):
+            assert time.monotonic() < deadline, "no sample of the machine"
+            time.sleep(0.01)
+    values = samples[0]["values"]
+    assert {"system/cpu_percent", "system/memory_percent", "system/process_peak_mebibytes"} <= set(values)
+    assert 0 <= values["system/cpu_percent"] <= 100 and 0 < values["system/memory_percent"] <= 100
+    assert 5 < values["system/process_peak_mebibytes"] < 1e6
+    assert spooled()[-1]["kind"] == "finish", "nothing is sampled afterwards"
 
 
 def test_tracking_imports_no_mlflow(tmp_path: Path) -> None:

@@ -20,11 +20,15 @@ import pytest
 
 from pipeline import paths
 from pipeline.tracking.spool import sessions
+from pipeline.tracking.tracker import REFUSED
+from tests import clones
+from tests.mainline import pipelines
 from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
 LIMIT = 240  # seconds until a wait counts as a failure; the machine may be busy
+SOURCES = str(clones.ROOT / "src")
 TRAINING = """
 import sys, time
 from pipeline.tracking import tracker as tracking
@@ -199,3 +203,37 @@ def test_an_orphan_is_marked_at_the_next_start(project: Path) -> None:
     process.communicate(timeout=LIMIT)
     train("other")
     assert runs() == {"orphan": ("KILLED", [0, 1, 2]), "other": ("FINISHED", [0, 1, 2])}
+
+
+def test_mainline_run_sends_what_is_left_when_nothing_is_stale(tmp_path: Path) -> None:
+    root = pipelines.build(tmp_path)
+    shown = clones.mainline(root, "run", extra={"PYTHONPATH": SOURCES})
+    assert "Everything is up to date" in shown.stdout, shown.stderr
+    spool = root / paths.SPOOL
+    assert not spool.exists(), "nothing is started for nothing"
+    spooled = "from pipeline.tracking.tracker import Tracker; Tracker.start('left', params={}).finish()"
+    deferred = {**os.environ, "MAINLINE_TRACKING": "defer"}
+    subprocess.run([sys.executable, "-c", spooled], cwd=root, env=deferred, check=True)
+    clones.mainline(root, "run", extra={"PYTHONPATH": SOURCES, "MAINLINE_TRACKING": "defer"})
+    assert len(sessions(spool)) == 1, "a machine without network only spools"
+    shown = clones.mainline(root, "run", extra={"PYTHONPATH": SOURCES, "MAINLINE_TRACKING": ""})
+    assert "Everything is up to date" in shown.stdout, shown.stderr
+    until(lambda: sessions(spool) == [])
+    assert (spool / "last_run.json").exists()
+
+
+def test_what_is_left_stays_when_mlflow_does_not_answer(project: Path) -> None:
+    train("left", MAINLINE_TRACKING="defer")
+    away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
+    assert undelivered(**away) == REFUSED
+    assert len(sessions(paths.SPOOL)) == 1
+    assert "MLflow does not take" in (paths.SPOOL / "delivery.log").read_text()
+    assert undelivered() == 0
+    assert runs() == {"left": ("FINISHED", [0, 1, 2])}
+    assert sessions(paths.SPOOL) == []
+
+
+def undelivered(**environment: str) -> int:
+    """The exit code of a delivery that follows no session."""
+    command = [sys.executable, "-m", "pipeline.tracking.delivery"]
+    return subprocess.run(command, env={**os.environ, **environment}, timeout=LIMIT).returncode

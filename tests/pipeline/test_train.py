@@ -37,8 +37,23 @@ def ready(task: Task, settings: Train) -> tuple[Predictor, Rows, Rows]:
     return prepare(toy.frame(task), toy.frame(task, 600, seed=1), toy.table(task), settings)
 
 
-def fitted(task: Task, settings: Train, path: Path, **hooks: object) -> tuple[bytes, list[Epoch]]:
+class Dropping(torch.nn.Module):
+    """A network with dropout, as many a fork's: it draws from torch's own generator."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, codes: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(self.network(codes, numbers), 0.5, self.training)
+
+
+def fitted(
+    task: Task, settings: Train, path: Path, *, dropping: bool = False, **hooks: object
+) -> tuple[bytes, list[Epoch]]:
     model, *windows = ready(task, settings)
+    if dropping:
+        model.network = Dropping(model.network)
     history = train.fit(model, *windows, settings, **hooks)  # type: ignore[arg-type]
     save(model, path)
     return path.read_bytes(), history
@@ -93,20 +108,23 @@ class Stop:
         return next(self.calls) >= self.at
 
 
+@pytest.mark.parametrize("dropping", [False, True])
 @pytest.mark.parametrize("at", [1, 5, 8, 20, 28])  # 7 batches an epoch, 4 epochs
-def test_a_stopped_training_ends_as_if_it_had_not_been(at: int, tmp_path: Path) -> None:
+def test_a_stopped_training_ends_as_if_it_had_not_been(at: int, dropping: bool, tmp_path: Path) -> None:
     settings = toy.settings()
-    expected, whole = fitted("binary", settings, tmp_path / "whole")
+    expected, whole = fitted("binary", settings, tmp_path / "whole", dropping=dropping)
     checkpoints = Checkpoints(tmp_path / "checkpoints", "a" * 64)
     seen: list[Epoch] = []
     hooks = {"save": checkpoints.save, "report": lambda epoch, _speed: seen.append(epoch)}
     with pytest.raises(Interrupted):
-        fitted("binary", settings, tmp_path / "stopped", **hooks, stopped=Stop(at))
+        fitted("binary", settings, tmp_path / "stopped", dropping=dropping, **hooks, stopped=Stop(at))
     found = checkpoints.newest()
     assert found is not None
     assert found.step == at - 1
     torch.rand(5)  # whatever else draws random numbers meanwhile
-    content, history = fitted("binary", settings, tmp_path / "resumed", **hooks, found=found)
+    content, history = fitted(
+        "binary", settings, tmp_path / "resumed", dropping=dropping, **hooks, found=found
+    )
     assert content == expected
     assert history == whole == seen
 
@@ -188,27 +206,6 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         assert train.choose_device("auto") == torch.device("cpu")
         with pytest.raises(TrainingError, match="auto or cpu"):
             train.choose_device("cuda")
-
-
-def test_the_fingerprint_tells_trainings_apart() -> None:
-    cpu, digests = torch.device("cpu"), {"train": "1", "validation": "2"}
-    model = ready("binary", toy.settings())[0]
-    key = train.fingerprint(toy.settings(), model, digests, cpu)
-    assert key == train.fingerprint(toy.settings(), model, dict(digests), cpu)
-    assert key != train.fingerprint(toy.settings(lr=0.02), model, digests, cpu)
-    assert key != train.fingerprint(toy.settings(), model, {**digests, "train": "3"}, cpu)
-
-
-@pytest.mark.slow
-class Dropping(torch.nn.Module):
-    """A network with dropout, as many a fork's."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, codes: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.dropout(self.network(codes, numbers), 0.5, self.training)
 
 
 def test_the_calibration_is_that_of_the_finished_model() -> None:

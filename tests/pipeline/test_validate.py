@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from mainline.records import Rejection, Validation
 from mainline.schema import Column, FeatureTable, Table
 from mainline.settings import Month
 from pipeline import frames, paths, validate
+from pipeline.params import Data
 from pipeline.validation import batches, datadocs, expect, suites
 from pipeline.validation.batches import Subject
+from tests.pipeline.damaged import ABORTS, PANICS
+from usecase import expectations
 
 SALES = Table(
     "sales",
@@ -28,6 +32,7 @@ SALES = Table(
     time="day",
 )
 MONTHS = (Month(2020, 1), Month(2020, 2), Month(2020, 3))
+DATA = Data(as_of="2020-03", train_months=1, validation_months=1, test_months=1)
 
 
 @pytest.fixture(autouse=True)
@@ -161,8 +166,10 @@ def test_quarantine_keeps_its_evidence_and_doubles_nothing() -> None:
     assert len(sorted(paths.QUARANTINE.rglob("*.*"))) == 6
 
 
-@pytest.mark.parametrize("content", ["truncated", "not UTF-8", "empty"])
-def test_a_file_that_cannot_be_read_is_a_rejected_batch(content: str) -> None:
+@pytest.mark.parametrize("content", ["truncated", "not UTF-8", "empty", "panics", "aborts"])
+def test_a_file_that_cannot_be_read_is_a_rejected_batch(
+    content: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     write()
     damaged = path(MONTHS[0])
     data = damaged.read_bytes()
@@ -170,7 +177,8 @@ def test_a_file_that_cannot_be_read_is_a_rejected_batch(content: str) -> None:
         frame = sales(MONTHS[0]).with_columns(id=pl.lit("a" * 12) + pl.int_range(20).cast(pl.String))
         frame.write_parquet(damaged, compression="uncompressed", use_pyarrow=False)
         data = damaged.read_bytes().replace(b"a" * 12, b"\xff" * 12)
-    damaged.write_bytes({"truncated": data[: len(data) // 2], "empty": b""}.get(content, data))
+    others = {"truncated": data[: len(data) // 2], "empty": b"", "panics": PANICS, "aborts": ABORTS}
+    damaged.write_bytes(others.get(content, data))
     with pytest.raises(DataError, match="sales 2020-01") as caught:
         run()
     assert str(damaged) in str(caught.value)
@@ -179,6 +187,59 @@ def test_a_file_that_cannot_be_read_is_a_rejected_batch(content: str) -> None:
     assert record.batches[0].failures[0].expectation == "expect_file_to_be_readable_parquet"
     assert Path(record.batches[0].quarantine or "").read_bytes() == damaged.read_bytes()
     assert "2020-01.html" not in (paths.DATA_DOCS / "index.html").read_text()
+    assert "panicked" not in capfd.readouterr().err
+    with pytest.raises(DataError):
+        run()
+    assert len(sorted(paths.QUARANTINE.rglob("*.*"))) == 3, "the same reason in the same words"
+
+
+def test_rows_of_another_month_are_seen_and_stop_the_run() -> None:
+    """Half of a month moved by ten years; ingest leaves them in, so that they are judged here."""
+    write()
+    frame = sales(MONTHS[1])
+    moved = frame.with_columns(
+        day=pl.when(pl.int_range(20) % 2 == 0).then(pl.col("day").dt.offset_by("10y")).otherwise("day")
+    )
+    frames.write(moved, path(MONTHS[1]))
+    with pytest.raises(DataError, match="10 of 20 rows"):
+        run()
+    batch = Validation.read(paths.VALIDATION).batches[1]
+    assert (batch.rows, batch.status) == (20, "failed")
+    assert [(check.column, check.severity) for check in batch.failures] == [("day", "critical")]
+    assert frames.read(Path(batch.quarantine or "")).equals(moved)
+
+
+def test_evidence_for_another_reason_does_not_replace_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(m2=-1.5)
+    limit = replace(SALES.columns[2], minimum=-1)
+    for table in (SALES, replace(SALES, columns=(*SALES.columns[:2], limit)), SALES):
+        monkeypatch.setattr(sys.modules[__name__], "SALES", table)
+        with pytest.raises(DataError):
+            run()
+    kept = Validation.read(paths.VALIDATION).batches[1].quarantine or ""
+    names = sorted(file.name.removeprefix(Path(kept).stem) for file in Path(kept).parent.iterdir())
+    assert names == ["-2.json", "-2.txt", ".json", ".parquet", ".txt"]
+    first, second = (Rejection.read(Path(kept).parent / f"{Path(kept).stem}{end}.json") for end in ("", "-2"))
+    assert "min_value=0" in first.batch.failures[0].expected
+    assert "min_value=-1" in second.batch.failures[0].expected
+    assert first.sha256 == second.sha256
+    texts = [Path(kept).with_name(f"{Path(kept).stem}{end}.txt").read_text() for end in ("", "-2")]
+    assert texts[0] != texts[1]
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_use_case_that_expects_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch, raw: bool) -> None:
+    """What follows from the schema does not hide that src/usecase/expectations.py returned nothing."""
+    write()
+    if raw:
+        monkeypatch.setattr(expectations, "raw", lambda _table, _month, _earlier: [])
+        subject = batches.raw([SALES], MONTHS[2])[0]
+    else:
+        monkeypatch.setattr(expectations, "features", lambda _window: [])
+        subject = batches.features(DATA)[0]
+    with pytest.raises(ConfigError, match="expectations") as caught:
+        subject.suite([])
+    assert ("sales 2020-01" if raw else "features/train") in caught.value.what
 
 
 def test_a_table_without_the_last_month_is_an_error() -> None:

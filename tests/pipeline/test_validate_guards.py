@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from math import inf, nan
 
@@ -147,6 +148,33 @@ def test_one_broken_cell_is_found_and_named(column: str, value: object, expectat
     assert (failure.column, failure.expectation, failure.severity) == (column, expectation, "critical")
     assert failure.unexpected == (2 if column == "id" else 1)
     assert failure.sample[-1]["id"] == ('"order 6"' if column == "id" else '"order 7"')
+
+
+TWO = replace(ORDERS, key=("shop", "at"))  # each of them repeats, the two together do not
+
+
+@pytest.mark.parametrize(
+    ("changed", "unexpected"),
+    [
+        ({}, 0),
+        ({"shop": "north"}, 0),  # in row 7, which is south: no other order of that time
+        ({"at": datetime(2020, 2, 3, 12)}, 0),  # row 2 is of that time, and of the north
+        ({"shop": "north", "at": datetime(2020, 2, 3, 12)}, 2),  # both as in row 2
+    ],
+)
+def test_two_rows_with_one_key_of_two_columns_are_critical(changed: dict, unexpected: int) -> None:
+    frame = orders(29)
+    cells = frame.to_dicts()
+    cells[7] |= changed
+    frame = pl.DataFrame(cells, schema=frame.schema)
+    failures = expect.run(
+        "two", frame, TWO.columns, suites.raw(TWO, MONTH), key=TWO.key, sample_rows=3
+    ).failures
+    assert [each.unexpected for each in failures] == [unexpected] * bool(unexpected)
+    for failure in failures:
+        assert failure.expectation == "expect_compound_columns_to_be_unique"
+        assert (failure.column, failure.severity) == (None, "critical")
+        assert failure.sample == [{"shop": '"north"', "at": "2020-02-03 12:00:00"}] * 2
 
 
 @pytest.mark.parametrize(

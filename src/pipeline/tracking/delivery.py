@@ -1,19 +1,23 @@
 """Hand spooled events to MLflow: `python -m pipeline.tracking.delivery SESSION`, started by a tracker.
 
 Runs beside a stage until its session ends. First delivers what earlier sessions left behind, and ends the
-runs of those that died as KILLED. Every step may be repeated: MLflow ignores a metric with the same time,
-step and value, and the offset is written only after MLflow has answered.
+runs of those that died as KILLED; without SESSION, as `mainline run` starts it, it does that alone. Every
+step may be repeated: MLflow ignores a metric with the same time, step and value, and the offset is written
+only after MLflow has answered.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from mainline.records import write_atomically
+from pipeline import paths
 from pipeline.tracking.mlflow_store import Batch, Connection, connect, send
 from pipeline.tracking.spool import Event, Session, State, locked, sessions
 from pipeline.tracking.tracker import REFUSED, warn
@@ -22,6 +26,7 @@ POLL = 0.2  # seconds between two looks at a living session
 LINGER = 1.0  # seconds in which the events of a living session gather into one batch
 LOCK_WAIT = 20.0  # seconds to wait for another process that delivers the same session
 LONGEST_PAUSE = 60.0  # seconds between two attempts while MLflow does not answer
+LOG = "delivery.log"  # beside the sessions
 PERMANENT = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 
 
@@ -193,8 +198,27 @@ def _note(delivery: Delivery) -> None:
     write_atomically(delivery.session.folder.parent / "last_run.json", json.dumps(content).encode())
 
 
+def deliver_abandoned(root: Path) -> int:
+    """Deliver what ended undelivered, once, and say how that went in `delivery.log`: nobody is watching."""
+    if os.environ.get("MAINLINE_TRACKING") == "defer" or not any(one.abandoned() for one in sessions(root)):
+        return 0
+    with (root / LOG).open("w", buffering=1) as log, contextlib.redirect_stderr(log):
+        try:
+            deliver_old(root, connect())
+        except Exception as error:
+            warn(f"MLflow does not take the records of earlier runs ({_reason(error)})")
+            return REFUSED
+    return 0
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+
+
 def main(arguments: list[str]) -> int:
     """Deliver old sessions, then follow the given one to its end, trying again while its stage runs."""
+    if not arguments:
+        return deliver_abandoned(paths.SPOOL)
     session = Session(Path(arguments[0]))
     warned = False
     pause = 1.0
@@ -208,8 +232,7 @@ def main(arguments: list[str]) -> int:
                 return 0
             except Exception as error:
                 if not warned:
-                    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-                    warn(f"MLflow does not take the records of this run ({reason})")
+                    warn(f"MLflow does not take the records of this run ({_reason(error)})")
                 warned = True
             if last:
                 return REFUSED

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from mainline.errors import DataError
+from mainline.errors import ConfigError, DataError
 from mainline.schema import Column, Table
 from mainline.settings import Month
 from pipeline import paths
@@ -60,7 +60,8 @@ def _month(table: Table, month: Month, path: Path, earlier: tuple[Path, ...]) ->
         from usecase import expectations
 
         history = [pl.scan_parquet(file, glob=False, hive_partitioning=False) for file in good]
-        return [*suites.raw(table, month), *expectations.raw(table.name, month, history)]
+        own = expectations.raw(table.name, month, history)
+        return [*suites.raw(table, month), *_some(own, f"{table.name} {month}")]
 
     basis = (table.name, str(month))
     return Subject(table.name, str(month), path, table.columns, table.key, basis, earlier, suite)
@@ -80,8 +81,19 @@ def _window(name: str, window: Window) -> Subject:
         from usecase import expectations
 
         derived = suites.features(FEATURES, declared, window.first.first_day, last, fitted=name == "train")
-        return [*derived, *expectations.features(name)]
+        return [*derived, *_some(expectations.features(name), f"features/{name}")]
 
     basis = (name, str(window.first), str(window.last))
     path = paths.FEATURES / f"{name}.parquet"
     return Subject(f"features/{name}", None, path, declared, (FEATURES.key.name,), basis, (), suite)
+
+
+def _some(own: Sequence[Any], name: str) -> Sequence[Any]:
+    """What the schema gives must not hide that the use case itself expects nothing. Raises ConfigError."""
+    if not own:
+        raise ConfigError(
+            f"the use case has no expectations of {name}",
+            why="src/usecase/expectations.py returned an empty list",
+            remedy="return at least one, e.g. the number of rows",
+        )
+    return own

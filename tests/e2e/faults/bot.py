@@ -17,7 +17,7 @@ from tests.clones import git
 from tests.e2e.faults.scene import CHILD, LIMIT, Case, Scene
 from tests.e2e.faults.stock import Stock
 from tests.e2e.faults.table import must
-from tests.e2e.faults.wire import AFTER, Moments, wire
+from tests.e2e.faults.wire import AFTER, BEFORE, Moments, wire
 from tests.mainline import retrain_world
 from tests.mainline.retrain_world import World
 from tests.servers import Fault
@@ -36,8 +36,16 @@ def _one(world: World, main: str | None, *, done: bool) -> None:
         must([one["name"] for one in pulls[0]["labels"]] == ["retraining"], f"{pulls[0]['labels']}")
 
 
+def _shown(world: World) -> list[object]:
+    """What the bot left for others to see."""
+    pulls = world.pulls()
+    said = [{name: one[name] for name in ("number", "state", "title", "body", "labels")}
+            for one in (*pulls, *world.dashboards())]  # fmt: skip
+    return [world.tip(), *said, *(world.notes(pull["number"]) for pull in pulls)]
+
+
 @contextmanager
-def _scene(stock: Stock, folder: Path, moments: Moments) -> Iterator[Scene]:
+def _scene(stock: Stock, folder: Path, moments: Moments) -> Iterator[tuple[World, Scene]]:
     here = Path.cwd()
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -49,14 +57,22 @@ def _scene(stock: Stock, folder: Path, moments: Moments) -> Iterator[Scene]:
         git(world.root, "remote", "set-url", "origin", f"{remote.url}/flights.git")
         patch.setenv("GITHUB_API_URL", forge.url)
         check = partial(_one, world, world.tip("main"))
-        yield Scene(
-            world.root, ("retrain",), moments, partial(check, done=True), partial(check, done=False), CHILD
+        yield (
+            world,
+            Scene(
+                world.root,
+                ("retrain",),
+                moments,
+                partial(check, done=True),
+                partial(check, done=False),
+                CHILD,
+            ),
         )
 
 
 @contextmanager
 def _retrain(stock: Stock, folder: Path) -> Iterator[Scene]:
-    with _scene(stock, folder, Moments()) as scene:
+    with _scene(stock, folder, Moments()) as (_, scene):
         yield scene
 
 
@@ -92,13 +108,16 @@ class Meeting(Moments):
 
 
 def two(stock: Stock, folder: Path) -> list[int]:
-    """Two bots at once: their exit codes."""
-    with _scene(stock, folder, Meeting()) as scene:
+    """Two bots at once: their exit codes. A third one then writes nothing."""
+    with _scene(stock, folder, Meeting()) as (world, scene):
         both = [scene.start(scene.command) for _ in range(2)]
         told = [one.communicate(timeout=LIMIT)[0] for one in both]
         codes = sorted(one.returncode for one in both)
         must(codes == [0, SupersededError.exit_code], "\n".join(told))
         scene.check()
+        before = _shown(world)
         must(scene.rerun() == 0, scene.words)
         scene.check()
+        writes = [moment for moment in scene.moments.seen if moment.startswith(BEFORE)]
+        must(not writes and _shown(world) == before, f"a third bot wrote: {writes}\n{scene.words}")
         return codes

@@ -18,12 +18,21 @@ from mainline.verbs import monitor, promote, release, retrain
 from tests.mainline import releasing
 
 HERE = Path(__file__).parent
+CONTENT = b"{}"  # of the SBOM
 LIMITS = deploying.Limits(ready=20, bake=0.5, drain=20, stop=10, lock=60)
+
+
+def _attach(built: object, folder: Path) -> dict[str, Path]:
+    """What stands beside a Bento, small."""
+    path = folder / "sbom.cdx.json"
+    path.write_bytes(CONTENT)
+    return {"sbom": path}
 
 
 def _promote(options: argparse.Namespace) -> int:
     build, check = (sys.executable, str(HERE / "bento.py")), (sys.executable, str(HERE / "bento.py"), "check")
-    return promote.promote(options, releasing.tools(build=build, check=check, before=promote.TOOLS.before))
+    tools = releasing.tools(build=build, check=check, attach=_attach, before=promote.TOOLS.before)
+    return promote.promote(options, tools)
 
 
 def _release(options: argparse.Namespace) -> int:

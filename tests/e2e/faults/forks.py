@@ -19,6 +19,7 @@ from tests.servers import REPOSITORY, STRANGER
 BRANCH = "x;touch${IFS}PWNED;`touch${IFS}PWNED`"
 TITLE = "$(touch PWNED) @octo <img src=x onerror=alert(1)> ::set-output name=x::y"
 TEXT = f"```\n{TITLE}\n# promote it\n```text\n[x](javascript:x) #1 \x1b[2J"
+HOSTILE = ("PWNED", "@octo", "<img", "::", "promote it", "javascript:", "\x1b")  # none of it in words of ours
 
 
 def stranger(play: Play) -> Seen:
@@ -26,7 +27,7 @@ def stranger(play: Play) -> Seen:
     must("train" not in run.jobs, "a fork's code was trained", run)
     must(run.jobs.get("required") == "failure", "a fork's stale lock passed", run)
     texts = play.hub.api.comments(int(run.pull or 0))
-    must(len(texts) == 1 and "```text" in texts[0][1], f"comments: {texts}", run)
+    must(len(texts) == 1 and _inside(texts[0][1]), f"comments: {texts}", run)
     _nothing_done(play, run)
     return [(1, "not trained, shown as text, nothing done")]
 
@@ -56,8 +57,8 @@ def artifact(play: Play) -> Seen:
     done = _handed_over(play, run, folder, {untrusted.NAME: _report(pull.sha, TEXT)})
     must(done.jobs == {"comment": "success"}, "a report of hostile words is text, and no more", done)
     ((_, text),) = play.hub.api.comments(pull.number)
-    inside = text.partition("```text\n")[2].partition("\n```")[0]
-    must("# promote it" in inside and "'''" in inside and "\x1b" not in text, f"not inert: {text}", done)
+    inside = _inside(text)
+    must(TITLE in inside and "'''" in inside and "\x1b" not in text, f"not inert: {text}", done)
     _nothing_done(play, done)
     others = [one for one in play.hub.pulls() if one.number != pull.number]
     must(not any("promote it" in text for one in others for _, text in play.hub.api.comments(one.number)),
@@ -105,6 +106,16 @@ def _handed_over(play: Play, ci: Run, folder: Path, files: dict[str, bytes | Pat
     play.runner.follow(ci)
     run: Run = play.runner.ended("comment.yml", count, pull=ci.pull)
     return run
+
+
+def _inside(comment: str) -> str:
+    """The text of its one code block. Raises Stopped where the fork's words stand outside of it."""
+    before, _, rest = comment.partition("\n```text\n")
+    inside, _, after = rest.partition("\n```\n")
+    outside = before + after
+    found = [words for words in (*HOSTILE, "```") if words in outside]
+    must(not found, f"outside of the code block: {found}\n{comment}")
+    return inside
 
 
 def _nothing_done(play: Play, run: Run) -> None:

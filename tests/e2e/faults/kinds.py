@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.faults import bot, releases, verbs
+from tests.e2e.faults import bot, pages, releases, verbs
 from tests.e2e.faults.forks import FORKS
 from tests.e2e.faults.loop import LOOP, Seen
 from tests.e2e.faults.scene import Case
 from tests.e2e.faults.stock import Stock
 from tests.e2e.faults.table import Scenario
+from tests.e2e.faults.tracking import MLFLOW
+from tests.e2e.faults.wire import Cut
 from tests.servers import Fault
 
 SOON = {"Retry-After": "1"}
@@ -28,20 +30,20 @@ GIT: Mapping[str, Fault] = {
     "429": Fault("", "", 429, SOON),
     "500": Fault("", "", 500),
     "502 after it was done": Fault("", "", 502, after=True),
-    "a cut": Fault("", "", 0),
+    "a cut in the middle": Cut("", ""),
     "a cut after it was done": Fault("", "", 0, after=True),
 }
 BRIEF = ("500", "502 after it was done")
-MLFLOW = "MLflow down throughout"
+AGAIN_OF = "needed the same command again"
 
 
-def _met(stock: Stock, case: Case, faults: Mapping[str, Fault], path: str, held: str) -> tuple[int, str]:
+def _met(stock: Stock, faults: Mapping[str, Fault], path: str, held: str, *cases: Case) -> tuple[int, str]:
     """How many writes met a fault, and how many of them needed the command once more."""
     if stock.brief:
         faults = {name: fault for name, fault in faults.items() if name in BRIEF}
-    seen = case.met(faults, lambda moment: path in moment)
+    seen = [one for case in cases for one in case.met(faults, lambda moment: path in moment)]
     times, again = sum(writes for writes, _ in seen), sum(reruns for _, reruns in seen)
-    return times, f"{held}; {again} of {times} needed the same command again"
+    return times, f"{held}; {again} of {times} {AGAIN_OF}"
 
 
 def _runs(stock: Stock) -> Seen:
@@ -59,7 +61,10 @@ def _releases(stock: Stock) -> Seen:
         ),
         (releases.release(stock).killed(), "one production tag, served by one process"),
         (releases.rollback(stock).killed(), "one production tag, no tag here alone"),
-        (releases.deploy(stock).killed(), "always served; then by one process, of the new version"),
+        (
+            releases.deploy(stock).killed(),
+            "every question of a client was answered; then one process, of the new version",
+        ),
     ]
 
 
@@ -73,19 +78,21 @@ def _others(stock: Stock) -> Seen:
 
 
 def _api(stock: Stock) -> Seen:
+    comments = (verbs.comment(stock, update=update) for update in (False, True))
     return [
-        _met(stock, verbs.comment(stock, update=False), API, "/comments", "one comment"),
-        _met(stock, bot.retrain(stock), API, "/repos/", "one pull request, one dashboard"),
+        _met(stock, API, "/comments", "one comment, the report", *comments),
+        _met(stock, API, "/repos/", "one pull request, one dashboard", bot.retrain(stock)),
+        _met(stock, API, "/repos/", "one page with all of its files", pages.publish(stock)),
     ]
 
 
 def _git(stock: Stock) -> Seen:
     pack = "git-receive-pack"
     return [
-        _met(stock, verbs.push(stock), GIT, pack, "one lock commit, whose data is on the remote"),
-        _met(stock, releases.promote(stock), GIT, pack, "both tags or none, none here alone"),
-        _met(stock, releases.rollback(stock), GIT, pack, "one production tag, none here alone"),
-        _met(stock, bot.retrain(stock), GIT, pack, "one commit, one pull request"),
+        _met(stock, GIT, pack, "one lock commit, whose data is on the remote", verbs.push(stock)),
+        _met(stock, GIT, pack, "both tags or none, none here alone", releases.promote(stock)),
+        _met(stock, GIT, pack, "one production tag, none here alone", releases.rollback(stock)),
+        _met(stock, GIT, pack, "one commit, one pull request", bot.retrain(stock)),
     ]
 
 
@@ -95,9 +102,13 @@ def _bots(stock: Stock) -> Seen:
     return [(1, "one made the pull request, the other ended with 23; a third changes nothing")]
 
 
-API_USERS = ("comment", "the bot")
 AGAIN = "then run again"
-ANSWERS = f"{', '.join(API)}, at each of its writes"
+API_USERS = {
+    "comment": "where it writes a new one and where it changes an old one",
+    "the bot": "at each write of its first run",
+    "release --publish": "at each write of a new page",
+}
+ANSWERS = {"answers": len(API), "pushes": len(GIT)}  # how many each write of these scenarios meets
 QUICK: tuple[Scenario[Stock], ...] = (
     Scenario(
         "runs",
@@ -126,7 +137,11 @@ QUICK: tuple[Scenario[Stock], ...] = (
         ),
         _others,
     ),
-    Scenario("answers", tuple(f"the API answers {who} with {ANSWERS}" for who in API_USERS), _api),
+    Scenario(
+        "answers",
+        tuple(f"the API answers {who} with {', '.join(API)}, {at}" for who, at in API_USERS.items()),
+        _api,
+    ),
     Scenario(
         "pushes",
         tuple(

@@ -13,10 +13,10 @@ import yaml
 
 from tests import clones
 from tests.e2e.faults.table import Scenario, must
+from tests.e2e.faults.tracking import DISTURBED, text
 from tests.e2e.hub import MAIN
 from tests.e2e.ideas import Idea
 from tests.e2e.play import Play
-from tests.e2e.runner import Run
 from tests.servers import REPOSITORY, Fault
 from tests.slow.test_seam import fork as use_case
 from tests.workflows.conftest import CONTROL
@@ -90,6 +90,7 @@ def cut(play: Play) -> Seen:
         must(not play.hub.repository.cuts, "nothing was pushed", first)
         if first.jobs.get("train") != "success":
             must(play.hub.pull(pull.number).sha == before, "half of a push arrived", first)
+            first.problem = DISTURBED
             for state in ("closed", "open"):
                 play.hub.set_state(pull.number, state, "ada")
         play.reviewed(pull.number)
@@ -101,24 +102,26 @@ def cut(play: Play) -> Seen:
 
 
 def api(play: Play) -> Seen:
-    """The API fails while the comment is posted: before it, after it did its work, and silently."""
+    """The API fails while a damaged comment is put right: before it did its work, after it, and silently."""
     pull = play.propose(worded("api", "api.txt"))
-    play.reviewed(pull.number)
-    ci = play.runner.of("ci.yml", pull=pull.number)[-1]
+    whole, ci = play.reviewed(pull.number)
+    report = (ci.artifact("report") / "report.md").read_text().rstrip()
+    must(whole.startswith(report), "the comment is not the report", ci)
     rows: Seen = []
     for name, make in ANSWERS.items():
         fault = make()
         comment = play.hub.api.call("GET", f"/repos/{REPOSITORY}/issues/{pull.number}/comments")[0]
         path = f"/repos/{REPOSITORY}/issues/comments/{comment['id']}"
-        play.hub.api.call("PATCH", path, {"body": comment["body"].replace("\n", "\n ", 1)}, "robot")
+        play.hub.api.call("PATCH", path, {"body": whole.replace("\n", "\n ", 1)}, "robot")
         play.hub.api.proxy.faults[:] = [fault]
         done = len(play.runner.of("comment.yml", pull=pull.number)) + 1
         play.runner.follow(ci)
         run = play.runner.ended("comment.yml", done, pull=pull.number)
         must(run.status == "success", f"the comment was not posted: {name}", run)
         must(fault.times == 0, f"the API was not asked: {name}", run)
-        must(len(play.hub.api.comments(pull.number)) == 1, f"there are two comments: {name}", run)
-        rows.append((1, "one comment"))
+        texts = [body for _, body in play.hub.api.comments(pull.number)]
+        must(texts == [whole], f"not the one report: {name}: {texts}", run)
+        rows.append((1, "one comment, the whole report"))
     play.hub.close_pull(pull.number, "ada")
     return rows
 
@@ -135,10 +138,11 @@ def killed(play: Play) -> Seen:
         count = len(play.runner.of("promote.yml"))
         play.runner.dispatch("promote.yml", MAIN, "grace-token")
         (run,) = play.runner.of("promote.yml")[count:]
-        play.runner.until(f"step {step}", lambda: run.ended or f"▸ {step}\n" in _log(run))  # noqa: B023
+        play.runner.until(f"step {step}", lambda: run.ended or f"▸ {step}\n" in text(run))  # noqa: B023
         play.runner.kill(run)
         play.runner.until("its end", lambda: run.ended)  # noqa: B023
         must(run.jobs.get("promote") != "success", f"{step} was over before it was killed", run)
+        run.problem = DISTURBED
     play.runner.dispatch("promote.yml", MAIN, "grace-token")
     run = play.runner.of("promote.yml")[-1]
     play.runner.until("the last promote", lambda: run.ended)
@@ -148,16 +152,12 @@ def killed(play: Play) -> Seen:
     return [(len(PROMOTE), "one version, one staging tag")]
 
 
-def _log(run: Run) -> str:
-    return run.log.read_text(errors="replace") if run.log.exists() else ""
-
-
 def merges(play: Play) -> Seen:
     """Two merges at once: the older one's promote finds that it was overtaken."""
     pulls = [play.propose(tuned("one", 0.03)), play.propose(worded("two", "two.txt"))]
     for pull in pulls:
         play.reviewed(pull.number)
-    before = len(play.tags("@"))
+    before, earlier = len(play.tags("@")), len(play.runner.of("promote.yml"))
     threads = [threading.Thread(target=play.hub.merge, args=(pull.number, "grace-token")) for pull in pulls]
     for thread in threads:
         thread.start()
@@ -165,9 +165,13 @@ def merges(play: Play) -> Seen:
         thread.join()
     play.runner.quiet()
     tip = play.hub.repository.tip(MAIN)
-    must(all(play.hub.pull(pull.number).content["merged"] for pull in pulls), "one of them was lost")
-    promoted = play.runner.of("promote.yml")[-2:]
-    must(all(run.status == "success" for run in promoted), "a promote failed", promoted[0])
+    merged = [play.hub.pull(pull.number).content for pull in pulls]
+    must(all(one["merged"] for one in merged), "one of them was lost")
+    promoted = play.runner.of("promote.yml")[earlier:]
+    commits = sorted(one["merge_commit_sha"] for one in merged)
+    must(sorted(run.sha for run in promoted) == commits, f"promotes of {[run.sha for run in promoted]}")
+    for run in promoted:
+        must(run.status == "success", "a promote failed", run)
     newest = play.tags("@")[before:]
     must(len(newest) == 1, f"versions: {newest}")
     must(play.hub.repository.git("rev-parse", f"{newest[0]}^{{commit}}") == tip, "the version is not main's")

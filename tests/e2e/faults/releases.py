@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import http.client
 import sys
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.clones import git
 from tests.deploy import standin
 from tests.deploy.test_local import until
 from tests.e2e import leftovers
+from tests.e2e.faults.asking import asking, version
 from tests.e2e.faults.scene import CHILD, CLI, Case, Scene
 from tests.e2e.faults.stock import Stock, copy
 from tests.e2e.faults.table import must
@@ -33,13 +33,14 @@ exec {python} {standin} "$@"
 
 
 @contextmanager
-def _world(stock: Stock, folder: Path, moments: Moments) -> Iterator[World]:
+def world_of(stock: Stock, folder: Path, moments: Moments) -> Iterator[World]:
+    """The stock's versions, with a Git server of their own behind a wire."""
     copy(stock.versions.root, folder)
     with stock.served(folder, moments) as root:
         yield World(root)
 
 
-def _tags(world: World, before: dict[str, str], new: tuple[str, ...], *, done: bool) -> None:
+def tags(world: World, before: dict[str, str], new: tuple[str, ...], *, done: bool) -> None:
     """All the new ones or, before it is done, none; and no local tag that origin does not have."""
     made = {name: sha for name, sha in world.tags().items() if before.get(name) != sha}
     must(sorted(made) == sorted(new) or (not done and not made), f"new tags: {sorted(made)}")
@@ -51,9 +52,9 @@ def _tags(world: World, before: dict[str, str], new: tuple[str, ...], *, done: b
 @contextmanager
 def _promote(stock: Stock, folder: Path) -> Iterator[Scene]:
     moments = Moments()
-    with _world(stock, folder, moments) as world:
+    with world_of(stock, folder, moments) as world:
         world.merge("next")
-        check = partial(_tags, world, world.tags(), (f"{MODEL}@v1.0.2", f"{MODEL}#staging#3"))
+        check = partial(tags, world, world.tags(), (f"{MODEL}@v1.0.2", f"{MODEL}#staging#3"))
         yield Scene(
             world.root, ("promote",), moments, partial(check, done=True), partial(check, done=False), CHILD
         )
@@ -62,8 +63,8 @@ def _promote(stock: Stock, folder: Path) -> Iterator[Scene]:
 @contextmanager
 def _back(stock: Stock, folder: Path) -> Iterator[Scene]:
     moments = Moments()
-    with _world(stock, folder, moments) as world:
-        check = partial(_tags, world, world.tags(), (f"{MODEL}#production#3",))
+    with world_of(stock, folder, moments) as world:
+        check = partial(tags, world, world.tags(), (f"{MODEL}#production#3",))
         yield Scene(
             world.root, ("rollback", "--target", "none"), moments, partial(check, done=True),
             partial(check, done=False), CLI, again=("release", "v1.0.0", "--target", "none"),
@@ -107,40 +108,44 @@ def _services(folder: Path) -> list[int]:
 
 
 def _version(port: int) -> str:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/provenance", timeout=5) as answer:
-            return str(json.loads(answer.read())["version"])
-    except (OSError, ValueError):
-        return ""
+    with suppress(OSError, http.client.HTTPException, ValueError):
+        return version(port)
+    return ""
 
 
 @contextmanager
 def _release(stock: Stock, folder: Path) -> Iterator[Scene]:
     moments = Moments()
-    with _world(stock, folder, moments) as world, _machine(folder) as (extra, port):
-        tags = partial(_tags, world, world.tags(), (f"{MODEL}#production#3",))
+    with world_of(stock, folder, moments) as world, _machine(folder) as (extra, port):
+        tagged = partial(tags, world, world.tags(), (f"{MODEL}#production#3",))
 
         def check() -> None:
-            tags(done=True)
+            tagged(done=True)
             _serves(folder, port, "v1.0.0")
 
         yield Scene(
-            world.root, ("release", "v1.0.0"), moments, check, partial(tags, done=False), CHILD, extra=extra
+            world.root, ("release", "v1.0.0"), moments, check, partial(tagged, done=False), CHILD, extra=extra
         )
 
 
 @contextmanager
 def _deploy(stock: Stock, folder: Path) -> Iterator[Scene]:
-    """v1.0.0 is served, and v1.0.1 is deployed in its place."""
+    """v1.0.0 is served, and v1.0.1 is deployed in its place, while a client asks all the time."""
     moments = Moments()
-    with _world(stock, folder, moments) as world, _machine(folder) as (extra, port):
+    with world_of(stock, folder, moments) as world, _machine(folder) as (extra, port):
         to = ("--stage", "production", "--bake", "0.5")
         first = Scene(world.root, ("deploy", "v1.0.0", *to, "--force"), moments, lambda: None, extra=extra)
         must(first.run() == 0, f"v1.0.0 is not served:\n{first.words}")
-        yield Scene(
-            world.root, ("deploy", "v1.0.1", *to), moments, partial(_serves, folder, port, "v1.0.1"),
-            partial(_serves, folder, port, "v1.0.0", "v1.0.1"), extra=extra,
-        )  # fmt: skip
+        with asking(port) as asked:
+
+            def check(*versions: str) -> None:
+                _serves(folder, port, *versions)
+                asked.check()
+
+            yield Scene(
+                world.root, ("deploy", "v1.0.1", *to), moments, partial(check, "v1.0.1"),
+                partial(check, "v1.0.0", "v1.0.1"), extra=extra,
+            )  # fmt: skip
 
 
 @cache

@@ -11,7 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -20,6 +20,13 @@ from tests.servers import Fault
 
 KEPT = ("content-type", "link")
 BEFORE, AFTER, STEP = "before ", "after ", "step "
+
+
+@dataclass
+class Cut(Fault):
+    """The connection breaks halfway: the server gets the first half of the request, the program no answer."""
+
+    status: int = 0
 
 
 @dataclass
@@ -79,6 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
         fault = moments.hear(f"{BEFORE}{name}") if self._writes(body) else None
         if fault is None or fault.after:
             status, headers, answer = self._pass_on(body)
+        elif isinstance(fault, Cut):
+            with suppress(OSError):  # what the server says of it is not passed on
+                self._pass_on(body[: len(body) // 2])
         if fault is None and self._writes(body):
             fault = moments.hear(f"{AFTER}{name}")
         if fault is not None and fault.hang:

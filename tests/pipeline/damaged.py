@@ -1,0 +1,24 @@
+"""A Parquet file of one column, and two of its bits that Polars 2.1 does not take as an error."""
+
+from __future__ import annotations
+
+import base64
+
+WHOLE = base64.b64decode(
+    """
+UEFSMRUAFUwVTCwVEBUAFQYVBgAAAgAAAANVAAAAAAAA8D8AAAAAAADwPwAAAAAAAPA/AAAAAAAA8D8VChklAAYZGAF4FQAWEBZu
+Fm4mCAAZHBYIFW4WAAAAFQIZLEgEcm9vdBUCABUKJQIYAXgAFhAZHBkcJnYcFQoZJQAGGRgBeBUAFhAWbhZuJggAFqABFRQAFm4W
+ECYIFm4UAAAZHBgMQVJST1c6c2NoZW1hGKABLy8vLy8yNEFBQUFFQUFBQTh2Ly8veFFBQUFBRUFBRUFBQUFLQUFzQUNBQUtBQVFB
+K1AvLy93d0FBQUFJQUFnQUFBQUVBQUVBQUFBRUFBQUE3UC8vL3pBQUFBQWdBQUFBR0FBQUFBRURBQUFRQUJJQUJBQVFBQkVBQ0FB
+QUFBd0FBQUFBQVByLy8vOENBQVlBQmdBRUFBRUFBQUI0QUE9PQAYTlBvbGFycyAocHl0aG9uKSB2ZXJzaW9uIDIuMS4wIChidWls
+ZCA3ZjkwMmJkM2ZmZDI3ZmY4MmQxNDI3OGEwOWEyOTVmZjJmN2FlZDkyKRkcHAAAAE4BAABQQVIx
+"""
+)
+
+
+def flipped(place: int, bits: int) -> bytes:
+    return WHOLE[:place] + bytes([WHOLE[place] ^ bits]) + WHOLE[place + 1 :]
+
+
+PANICS = flipped(9, 64)  # a BaseException, and a stack trace on stderr
+ABORTS = flipped(12, 1)  # asks for 2^61 bytes, and the process is gone
