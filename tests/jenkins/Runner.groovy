@@ -303,7 +303,8 @@ class Build {
 
     Object shell(String script, boolean returnStatus, boolean returnStdout = false) {
         assert workspace : "sh without an agent: ${script}"
-        note('sh', [script: script, secrets: secrets.keySet().sort()])
+        List accounts = secrets.values()*.minus('secret of ').unique().sort()
+        note('sh', [script: script, secrets: secrets.keySet().sort(), accounts: accounts])
         if (script == scenario.interrupted) {
             throw new Stop('interrupted', Result.valueOf(scenario.interruption as String))
         }

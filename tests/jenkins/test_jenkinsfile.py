@@ -83,6 +83,10 @@ SCENARIOS = {
     ),
     "timer, off": Scenario(TIMER),
     "timer": Scenario(WATCHED, parameters={"STORE_READER": "reader", "STORE_WRITER": "writer"}),
+    "timer, private": Scenario(WATCHED, parameters={"READ_CREDENTIALS": "look"}),
+    "timer, score, private": Scenario(SCORED, parameters={"READ_CREDENTIALS": "look"}),
+    "private": Scenario(PULL, parameters={"READ_CREDENTIALS": "look"}),
+    "fork, private": Scenario({**PULL, "CHANGE_FORK": "stranger"}, parameters={"READ_CREDENTIALS": "look"}),
     "timer, retrain": Scenario(WATCHED, {"mainline-monitor": 36}),
     "timer, too little data": Scenario(WATCHED, {"mainline-monitor": 37}),
     "timer, crash": Scenario(WATCHED, {"mainline-monitor": 1}),
@@ -173,6 +177,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
         ("other branch", "SUCCESS", "", []),
         ("timer, off", "SUCCESS", "", []),
         ("timer", "SUCCESS", "linux linux", [*WATCH, "mainline retrain"]),
+        ("timer, private", "SUCCESS", "linux linux", [*WATCH, "mainline retrain"]),
         ("timer, retrain", "SUCCESS", "linux linux", [*WATCH, "mainline retrain"]),
         ("timer, too little data", "SUCCESS", "linux linux", [*WATCH, "mainline retrain"]),
         ("timer, crash", "FAILURE", "linux", WATCH[:1]),
@@ -262,17 +267,32 @@ def test_the_timer_is_for_main_alone_and_says_what_the_watch_found(told: dict[st
 
 
 def test_what_looks_may_not_write_and_what_writes_has_the_bots_account(told: dict[str, Told]) -> None:
-    bound = [event for event in told["timer"].of("sh") if event["secrets"]]
     store = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
-    assert {event["script"].split()[1]: event["secrets"] for event in bound} == {
+    assert _bound(told["timer"], "secrets") == {
         "monitor": store,
         "pull": store,  # of the pages that the site links to
-        "site": ["GITHUB_ACTOR", "GITHUB_TOKEN"],
         "retrain": [*store, "GITHUB_ACTOR", "GITHUB_TOKEN", "GIT_PASSWORD", "GIT_USERNAME"],
     }
-    assert [one["secrets"] for one in told["timer, score with keys"].of("sh") if one["secrets"]] == [
-        [*store, "PGPASSWORD", "PGUSER"]
-    ]
+    assert _bound(told["timer"], "accounts") == {
+        "monitor": ["reader"], "pull": ["reader"], "retrain": ["retrain", "writer"],
+    }  # fmt: skip
+    assert _bound(told["timer, score with keys"], "secrets") == {"score": [*store, "PGPASSWORD", "PGUSER"]}
+
+
+def test_what_asks_a_private_origin_has_an_account_that_only_reads(told: dict[str, Told]) -> None:
+    """Without one `mainline site` says that nobody was asked; the one that comments is never used for it."""
+    look, git = told["timer, private"], ["GIT_PASSWORD", "GIT_USERNAME"]
+    assert _bound(look, "accounts") == {"monitor": ["look"], "site": ["look"], "retrain": ["retrain"]}
+    assert _bound(look, "secrets")["monitor"] == git
+    assert _bound(look, "secrets")["site"] == ["GITHUB_ACTOR", "GITHUB_TOKEN", *git]
+    assert _bound(told["timer, score, private"], "secrets") == {"score": git}
+    assert _bound(told["private"], "secrets")["gate"] == git
+    assert "gate" not in _bound(told["fork, private"], "secrets")
+
+
+def _bound(build: Told, what: str) -> dict[str, list[str]]:
+    """By the verb: the variables that hold secrets (`secrets`), or whose they are (`accounts`)."""
+    return {event["script"].split()[1]: event[what] for event in build.of("sh") if event["secrets"]}
 
 
 def test_a_release_is_approved_first_and_made_by_the_code_of_main(told: dict[str, Told]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ from mainline.errors import (
 from mainline.forge_pulls import Desk
 from mainline.git import BOT, BOT_ADDRESS, Git
 from mainline.retraining import markers, texts
-from mainline.retraining.state import DASHBOARD, LABEL, OVERRIDE
+from mainline.retraining.limits import DAYS
+from mainline.retraining.state import DASHBOARD, LABEL, OVERRIDE, PREFIX
 from mainline.verbs import retrain
 from mainline.watching import Watch
 from tests import clones, servers
@@ -334,7 +336,28 @@ def test_expected_hours_come_from_the_last_training_that_main_tells_of(world: Wo
     assert world.run()["outcome"] == "opened"
 
 
-def test_cooldown_and_weekday(world: World) -> None:
+def test_an_open_pull_request_of_another_branch_of_the_bot_counts(world: World) -> None:
+    other = {"title": "retrain", "head": f"{PREFIX}other", "base": "main", "body": "another model's"}
+    number = world.call("POST", "/pulls", other, ROBOT)["number"]
+    told = world.run()
+    assert told["outcome"] == "limited" and "limit of 1 open at once" in told["reason"]
+    assert ([one["number"] for one in world.pulls()], world.tip()) == ([number], None)
+    world.close(number)
+    assert world.run()["outcome"] == "opened"
+
+
+def test_off_the_schedule_only_the_dashboard_says_what_waits(world: World) -> None:
+    """Not tomorrow's day either: midnight may pass while this runs."""
+    today = datetime.now(UTC).weekday()
+    world.policy(schedule=[DAYS[(today + 3) % 7]])
+    told = world.run()
+    assert told["outcome"] == "waiting" and "the schedule opens one on" in told["reason"]
+    assert (told["steps"], world.pulls(), world.tip()) == (["dashboard"], [], None)
+    world.policy(schedule=[DAYS[today], DAYS[(today + 1) % 7]])
+    assert world.run()["outcome"] == "opened"
+
+
+def test_cooldown(world: World) -> None:
     number = world.run()["pull_request"]
     world.policy(cooldown_days=21)
     world.close(number)

@@ -48,6 +48,13 @@ def test_a_fork_stays_quiet(world: World) -> None:
     assert ran.jobs == {}
 
 
+def test_a_person_starts_the_watch_where_the_clock_may_not(world: World) -> None:
+    """And hears from the verb what it lacks."""
+    ran = watched(world, "workflow_dispatch")
+    assert ran.jobs == {"watch": "failure"}, ran.output
+    assert "set MAINLINE_PREDICTIONS" in ran.output
+
+
 def test_the_watch_looks_and_the_bot_asks_for_its_token(world: World, trained: Path) -> None:
     merge(world, "first")
     assert promoted(world).code == 0

@@ -30,11 +30,17 @@ PREPARATION = {
 }  # fmt: skip
 PROMOTE = verbs.load(GITHUB / "workflows/promote.yml")
 RELEASE = verbs.load(GITHUB / "workflows/release.yml")
+COMMENT = verbs.load(GITHUB / "workflows/comment.yml")
 MONITOR = verbs.load(GITHUB / "workflows/monitor.yml")
 SCORE = verbs.load(GITHUB / "workflows/score.yml")
 SECRET_JOBS = {
     "lock", "data", "provision", "train", "gate", "promote", "deploy", "release", "watch", "retrain", "score",
 }  # fmt: skip
+# Verbs that ask which version has a stage, or check its tag: none may take one that nobody signed.
+READERS = {
+    f"mainline {name}"
+    for name in ("gate", "promote", "release", "deploy", "monitor", "site", "retrain", "score", "status")
+}
 TRUSTED = ("promote", "release", "monitor", "score")  # workflows that no pull request starts
 KEPT = (".mainline/review", ".mainline/stages", "reports/", "site")
 EVERY_JOB = [pytest.param(path, job, id=f"{path.stem}-{name}") for path, name, job in verbs.jobs()]
@@ -224,7 +230,9 @@ def test_the_watch_is_started_by_the_clock_or_a_person_and_by_nothing_that_the_b
         assert set(workflow["on"]) == {"schedule", "workflow_dispatch"}
         assert workflow["concurrency"]["cancel-in-progress"] is False
     first = MONITOR["jobs"]["watch"]
-    assert "vars.MONITOR == 'on'" in first["if"], "forks stay quiet"
+    assert "(vars.MONITOR == 'on' || github.event_name == 'workflow_dispatch')" in first["if"], (
+        "forks stay quiet"
+    )
     for name in ("SCORE_INPUT", "SCORE_OUTPUT"):
         assert f"vars.{name} != ''" in SCORE["jobs"]["score"]["if"]
     assert set(MONITOR["jobs"]) - {"watch"} == {
@@ -254,21 +262,77 @@ def test_tags_of_production_start_a_release_and_no_others() -> None:
         assert not started.fullmatch(tag), tag
 
 
-@pytest.mark.parametrize(
-    "step",
-    [CI["train"]["steps"][-1], *(
-        pytest.param(step, id=step["run"].split()[0])
-        for workflow in (PROMOTE, RELEASE) for job in workflow["jobs"].values()
-        for step in job["steps"] if "PUSH_TOKEN" in str(step)
-    )],
-)  # fmt: skip
-def test_git_gets_the_token_from_the_environment_of_the_push_alone(step: dict[str, Any]) -> None:
+ASKING = [
+    pytest.param(step, id=f"{where}-{step['run'].split()[1]}")
+    for where, step in _steps()
+    if "GIT_CONFIG_VALUE_0" in step.get("env", {})
+]
+
+
+@pytest.mark.parametrize("step", ASKING)
+def test_git_gets_the_token_from_the_environment_of_its_step_alone(step: dict[str, Any]) -> None:
     values = {key: str(value) for key, value in step["env"].items() if "GIT" in key}
+    (token,) = {"PUSH_TOKEN", "READ_TOKEN"} & set(step["env"])
     done = subprocess.run(
         ["git", "credential", "fill"], input="protocol=https\nhost=github.com\n\n", text=True,
-        capture_output=True, env={"PATH": os.environ["PATH"], **values, "PUSH_TOKEN": "s3cr3t"},
+        capture_output=True, env={"PATH": os.environ["PATH"], **values, token: "s3cr3t"},
     )  # fmt: skip
     assert {"username=x-access-token", "password=s3cr3t"} <= set(done.stdout.splitlines()), done.stderr
+
+
+def test_what_pushes_has_a_token_and_what_asks_origin_one_that_reads() -> None:
+    """In a private repository the gate could not ask origin which model is in production without one."""
+    pushing = {"train-push", "promote-promote", "deploy-deploy", "release-release", "retrain-retrain"}
+    reading = {"gate-gate", "watch-monitor", "watch-site", "score-score"}
+    assert {str(one.id).split("-", 1)[1] for one in ASKING} == pushing | reading
+    for one in ASKING:
+        (step,) = one.values
+        reads = str(one.id).split("-", 1)[1] in reading
+        assert (step["env"].get("READ_TOKEN") == "${{ github.token }}") == reads, one.id
+    assert CI["gate"]["permissions"] == {"contents": "read"}
+    given = [step for step in CI["gate"]["steps"] if "github.token" in str(step)]
+    assert [step["run"].split()[1] for step in given] == ["gate"]
+    assert given[0]["env"]["READ_TOKEN"] == "${{ github.token }}"
+    assert "PUSH_TOKEN" not in str(CI["gate"])
+
+
+def test_what_asks_which_version_has_a_stage_knows_who_may_sign() -> None:
+    asked = set()
+    for where, step in _steps():
+        if names := READERS & {verbs.verb(command) for command in verbs.commands(step)}:
+            asked |= names
+            given = step["env"].get("MAINLINE_ALLOWED_SIGNERS")
+            assert given == "${{ vars.ALLOWED_SIGNERS }}", f"{where}: {names}"
+    assert asked == READERS - {"mainline status"}, "status is for a laptop"
+
+
+def test_dependabot_is_known_by_its_account_and_not_by_a_branch_name() -> None:
+    """Anybody may call a branch dependabot/…, and would be spared the proof that its data is pushed."""
+    theirs = (
+        "github.event_name == 'pull_request' && (github.event.pull_request.head.repo.full_name"
+        " != github.repository || github.event.pull_request.user.login == 'dependabot[bot]')"
+    )
+    (lock,) = (step for step in CI["lock"]["steps"] if "mainline lock" in step.get("run", ""))
+    assert lock["env"]["NO_REMOTE"] == f"${{{{ {theirs} && '--no-remote' || '' }}}}"
+    handed = [step["if"] for step in CI["report"]["steps"] if ".mainline/review/fork" in str(step)]
+    named = theirs.replace("github.event.pull_request.user.login == 'dependabot[bot]'",
+                           "startsWith(github.head_ref, 'dependabot/')")  # fmt: skip
+    assert handed == [f"${{{{ {named} }}}}"] * 2, "comment.yml looks for what was handed over by the name"
+    asked = [str(step) for step in COMMENT["jobs"]["comment"]["steps"] if "dependabot/" in str(step)]
+    assert len(asked) == 3 and "user.login" not in str(asked)
+
+
+def test_a_newer_commit_stops_the_older_run_of_its_branch_and_of_no_other() -> None:
+    concurrency = verbs.load(GITHUB / "workflows/ci.yml")["concurrency"]
+    group = concurrency["group"]
+    assert re.findall(r"\$\{\{ (.*?) \}\}", group) == [
+        "github.event_name",
+        "github.event.pull_request.head.repo.full_name || github.repository",  # a fork's stops none of ours
+        # Each merged commit is a group of its own; else the branch.
+        "github.event_name == 'push' && github.sha || github.head_ref || github.ref_name",
+    ]
+    assert re.sub(r"\$\{\{.*?\}\}", "*", group) == "ci-*-*-*"
+    assert concurrency["cancel-in-progress"] == "${{ github.event_name != 'push' }}"
 
 
 def test_required_looks_at_every_job_and_always() -> None:
