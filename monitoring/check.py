@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,15 +14,13 @@ from mainline import policy
 from mainline.drift import Drift
 from mainline.errors import ConfigError, DataError
 from mainline.policy import MonitorPolicy
-from monitoring import joining, observed, windows
-from monitoring import labels as labelling
+from monitoring import joining, observed, truth, windows
 from monitoring.joining import Joined
 from monitoring.logs import Reader
 from monitoring.reference import PREDICTIONS, Reference
 from monitoring.staging import Stage
+from monitoring.truth import say
 from pipeline import params
-from pipeline.params import Params
-from pipeline.text import inert
 from usecase.schema import FEATURES
 
 EXAMPLES = """examples:
@@ -45,15 +42,15 @@ def main(arguments: list[str]) -> int:
         stage.fill(reader.batches(options.log), FEATURES.time.name, _progress)
         until = options.until or (stage.newest_whole_day() if stage.rows else _yesterday())
         first = _first_day(until, watch)
-        labels, anew = _labels(options, settings, watch, first, until, stage)
-        _say("check: measuring the windows")
-        found = joining.observe(stage, labels, reference, first, until, options.known_by, anew)
+        known = truth.gather(options, settings, watch, first, until, stage, reference)
+        say("check: measuring the windows")
+        found = joining.observe(stage, known.labels, reference, first, until, options.known_by, known.anew)
         record = windows.record(found, reference, watch, until, known_by=options.known_by, log=reader.found)
-        record = _counted(record, stage, until, labels)
+        record = _counted(known.told(record), stage, until)
         record.write(options.out)
         if options.html:
-            _html(options, stage, labels, reference, record)
-    _say(summary(record))
+            _html(options, stage, known.labels, reference, record)
+    say(summary(record))
     told = {"until": record.until, "lines": reader.found.lines, "malformed": record.malformed.lines}
     print(json.dumps({**told, "out": str(options.out)}), flush=True)
     return 0
@@ -76,42 +73,9 @@ def _first_day(until: date, watch: MonitorPolicy) -> date:
     return min(recent, history)
 
 
-def _labels(
-    options: argparse.Namespace,
-    settings: Params,
-    watch: MonitorPolicy,
-    first: date,
-    until: date,
-    stage: Stage,
-) -> tuple[Joined | None, pl.DataFrame | None]:
-    """The labels, and the features as computed anew."""
-    place = options.labels
-    if place is None:
-        return None, None
-    if place != labelling.SOURCE:
-        _say(f"labels: joining those of {inert(place)}")
-        told = labelling.batches(place, FEATURES, options.known_by)
-        return _told(Joined.of(told, stage, FEATURES, first, until), place), None
-    seen = [day for day in stage.rows if first <= day <= until]
-    if not seen:
-        return None, None
-    computed = labelling.from_source(settings, min(seen), max(seen), watch.label_lag_days, options.lookback)
-    return Joined.of([computed.labels], stage, FEATURES, first, until), computed.anew
-
-
-def _told(labels: Joined, place: str) -> Joined:
-    if not labels.labels:
-        _say(f"labels: {inert(place)} holds no labels yet")
-    if labels.contradicting:
-        why = "keys have labels that contradict each other: left out (known_at says which came last)"
-        _say(f"warning: {labels.contradicting:,} {why}")
-    return labels
-
-
-def _counted(record: Drift, stage: Stage, until: date, labels: Joined | None) -> Drift:
-    """With what only the log and the labels as a whole tell."""
-    after = sum(rows for day, rows in stage.rows.items() if day > until)
-    more = {"after": after, "contradicting_labels": labels.contradicting if labels else 0}
+def _counted(record: Drift, stage: Stage, until: date) -> Drift:
+    """With what only the log as a whole tells."""
+    more = {"after": sum(rows for day, rows in stage.rows.items() if day > until)}
     quality = record.quality.model_copy(update=more) if record.quality else None
     return record.model_copy(update={"quality": quality})
 
@@ -120,13 +84,13 @@ def _html(
     options: argparse.Namespace, stage: Stage, labels: Joined | None, reference: Reference, record: Drift
 ) -> None:
     """Never on the path of the decision: whatever goes wrong here is a warning."""
-    _say("report: drawing it")
+    say("report: drawing it")
     try:
         warnings = _drawn(options, stage, labels, reference, record)
     except Exception as error:  # a library's report must not fail the watch
         warnings = [f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"]
     for one in warnings:
-        _say(f"warning: {options.html}: {one}")
+        say(f"warning: {options.html}: {one}")
 
 
 def _drawn(
@@ -146,7 +110,7 @@ def _drawn(
     known = labels.read([day for group in days for day in group]) if labels else None
     part = observed.part(rows, known, reference, options.known_by)
     before = report.reference_rows(options.reference_rows, options.reference / PREDICTIONS, reference.table)
-    return report.write(options.html, part.rows, before, reference.table)
+    return report.write(options.html, part.rows.filter(observed.OURS), before, reference.table)
 
 
 def summary(record: Drift) -> str:
@@ -172,11 +136,7 @@ def _yesterday() -> date:
 
 
 def _progress(rows: int) -> None:
-    _say(f"log: {rows:,} rows")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(f"log: {rows:,} rows")
 
 
 def _day(text: str) -> date:
@@ -203,6 +163,11 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--reference", type=Path, required=True, help="folder of the model in production")
     made.add_argument("--log", required=True, help="file, folder, or s3:// prefix")
     made.add_argument("--labels", help="`source`: from the raw data; or a Parquet file, folder, s3:// prefix")
+    made.add_argument(
+        "--features",
+        choices=truth.CHOICES,
+        help="computed anew from the raw data and held against those served (default: where it can be had)",
+    )
     made.add_argument("--until", type=_day, help="the last day (default: the newest whole one in the log)")
     made.add_argument("--known-by", type=_time, help="labels that became known later do not exist yet")
     made.add_argument("--out", type=Path, default=Drift.location, help="default: %(default)s")

@@ -119,8 +119,8 @@ def observe(
         ends.append((days[0], days[-1], file))
         parts.append(part.without_rows())
 
-    def within(start: date, end: date) -> pl.DataFrame:
-        inside = pl.col(DAY).is_between(start, end)
+    def within(start: date, end: date, whose: str) -> pl.DataFrame:
+        inside = pl.col(DAY).is_between(start, end) & pl.col(whose)
         some = [file for low, high, file in ends if low <= end and high >= start]
         read = [pl.read_parquet(file, glob=False).filter(inside) for file in some]
         return pl.concat(read) if read else observed.no_outcomes(reference)

@@ -6,6 +6,7 @@ A label has a target, or a reason why there never will be one; a row without a l
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -33,10 +34,13 @@ BATCH_ROWS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """From raw data. `labels`: key, target, excluded, KNOWN, a row a key; `anew`: the features."""
+    """From raw data. `labels`: key, target, excluded, KNOWN, a row a key; `anew`: the features; `lacking`:
+    months that the source has not.
+    """
 
     labels: pl.DataFrame
     anew: pl.DataFrame | None = None
+    lacking: tuple[str, ...] = ()
 
 
 def batches(
@@ -185,8 +189,10 @@ def from_source(
     start, end = Month(first.year, first.month), Month(last.year, last.month)
     oldest = Month(1, 1) if lookback is None else start.plus(-lookback)
     months = [month for month in source.months if oldest <= month <= end]
+    wanted = itertools.takewhile(lambda month: month <= end, map(start.plus, itertools.count()))
+    lacking = tuple(str(month) for month in wanted if month not in source.months)
     if not months:
-        return Computed(none(FEATURES))
+        return Computed(none(FEATURES), lacking=lacking)
     data = params.data.model_copy(update={"as_of": str(months[-1])})
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         print(f"raw data: reading {months[0]} to {months[-1]} of {inert(source.name)}", flush=True)
@@ -198,4 +204,4 @@ def from_source(
     print(f"features: {table.height:,} rows", file=sys.stderr, flush=True)
     known = table.with_columns((time.cast(pl.Datetime("us")) + timedelta(days=lag_days)).alias(KNOWN))
     names = [FEATURES.key.name, FEATURES.target.name, FEATURES.excluded.name, KNOWN]
-    return Computed(normal(known.select(names)), table)
+    return Computed(normal(known.select(names)), table, lacking)

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from mainline.schema import DType, FeatureTable
 from monitoring.blocks import LONGEST, Blocks
-from monitoring.reference import AT, SCORE, VERSION
+from monitoring.reference import AT, FITS, SCORE, VERSION
 from monitoring.rows import AHEAD, LINE, Rows, parsed, typed
 from pipeline.text import inert
 
@@ -39,9 +39,10 @@ class Lines:
     def __init__(self, rows: Rows) -> None:
         self.rows, self.table, self.found = rows, rows.table, rows.found
         self._blocks = Blocks(rows.table)
-        self._line = _adapter(self.table).validator
-        self._head = _adapter(self.table, answered=False).validator
-        self._nothing = {"score": None, "features": {one.name: None for one in self.table.features}}
+        self._line = _adapter(self.table, "score", "features").validator
+        self._heads = [_adapter(self.table, *kept).validator for kept in (("score",), ())]
+        features = {one.name: None for one in self.table.features}
+        self._nothing = {"score": None, "features": features, FITS: False}
 
     def batches(self, path: Path) -> Iterator[pl.DataFrame]:
         """The rows of one file that can be used."""
@@ -114,15 +115,20 @@ class Lines:
         if not (other and said.get("model") == self.rows.model):
             self._explain(error, number, line, days)
             return None
-        try:
-            head = self._head.validate_json(line)
-        except ValidationError:
-            head = None
+        head = self._headed(line)
         if head is None or not _timely(said):
             self.found.others += 1
             self.found.count(days)
-            return None
-        return {**head, **self._nothing}
+        return head if _timely(said) else None
+
+    def _headed(self, line: bytes) -> dict[str, Any] | None:
+        """What is left of a line without its features, with its score where that is one."""
+        for head in self._heads:
+            try:
+                return {**self._nothing, **head.validate_json(line)}
+            except ValidationError:
+                continue
+        return None
 
     def _explain(
         self, error: ValidationError, number: int, line: bytes, days: Mapping[date | None, int]
@@ -157,12 +163,13 @@ class Lines:
             self.table.time.name: pl.Series([line["time"] for line in lines], dtype=pl.String),
         }
         features = [typed(one, [line["features"][one.name] for line in lines]) for one in self.table.features]
+        head[FITS] = pl.Series([line.get(FITS, True) for line in lines], dtype=pl.Boolean)
         key = typed(self.table.key, [line["key"] for line in lines])
         return pl.DataFrame(head).with_columns(*features, key)
 
 
-def _adapter(table: FeatureTable, *, answered: bool = True) -> TypeAdapter[Any]:
-    """One line of the log; not `answered`: without its score and features."""
+def _adapter(table: FeatureTable, *kept: str) -> TypeAdapter[Any]:
+    """One line of the log; of its score and features those that are `kept`."""
     strict = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     features = _typed("Features", {one.name: JSON_TYPES[one.dtype] | None for one in table.features})
     features.__pydantic_config__ = strict
@@ -174,7 +181,8 @@ def _adapter(table: FeatureTable, *, answered: bool = True) -> TypeAdapter[Any]:
         "key": JSON_TYPES[table.key.dtype],
         "time": str,
     }
-    line = _typed("Line", fields | ({"score": score, "features": features} if answered else {}))
+    more = {"score": score, "features": features}
+    line = _typed("Line", fields | {name: more[name] for name in kept})
     line.__pydantic_config__ = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
     return TypeAdapter(line)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -14,22 +14,39 @@ from monitoring.reference import ANEW, AT, MATCHED, SCORE, VERSION, Reference
 from monitoring.tallies import DAY, Tallies, count
 
 BLOCK, TARGET, REASON, TIME = "_block", "_target", "_reason", "_time"
+OURS, EVERY, FIRST = "_ours", "_every", "_first"  # whose first answer to its key a row is
 KNOWN = "_known"  # of a label: since when it is known; null: always
 NEW_CLASS = "a class that the model has not"
-Outcomes = Callable[[date, date], pl.DataFrame]  # of the days from … to …, both included
+Outcomes = Callable[[date, date, str], pl.DataFrame]  # of the days from … to …, both included; of whose rows
+
+
+@dataclass
+class Answered:
+    """Of the first answers to each key: tallies, and how many further answers there were by day."""
+
+    tallies: Tallies | None = None
+    duplicates: Counter[date] = field(default_factory=Counter)
+
+    @classmethod
+    def join(cls, parts: Sequence[Answered]) -> Answered:
+        """Of days that do not overlap."""
+        tallies = [one.tallies for one in parts if one.tallies is not None]
+        duplicates = sum((one.duplicates for one in parts), Counter[date]())
+        return cls(Tallies.join(tallies) if tallies else None, duplicates)
 
 
 @dataclass
 class Observed:
-    """What was seen of some days. `outcomes` gives TIME, DAY, BLOCK, SCORE, TARGET and REASON of the rows
-    that the production version answered; TARGET and REASON are null as long as neither is known.
+    """What was seen of some days: the answers of the version in production (`ours`), and of `every` one, of
+    which the first to a key counts. `outcomes` gives TIME, DAY, BLOCK, SCORE, TARGET and REASON of the rows
+    that are OURS or EVERY; TARGET and REASON are null as long as neither is known.
     """
 
-    tallies: Tallies | None
+    ours: Answered
+    every: Answered
     outcomes: Outcomes
     volume: Counter[date] = field(default_factory=Counter)
     versions: dict[date, Counter[str]] = field(default_factory=dict)
-    duplicates: Counter[date] = field(default_factory=Counter)
     newest: dict[date, datetime] = field(default_factory=dict)
     unknown_labels: int = 0
 
@@ -38,16 +55,16 @@ class Observed:
 class Part:
     """The same of some rows that share no day with others."""
 
-    tallies: Tallies | None
-    rows: pl.DataFrame  # of the production version, with features and labels
+    ours: Answered
+    every: Answered
+    rows: pl.DataFrame  # with features and labels
     volume: Counter[date]
     versions: dict[date, Counter[str]]
-    duplicates: Counter[date]
     newest: dict[date, datetime]
 
     @property
     def outcomes(self) -> pl.DataFrame:
-        return self.rows.select(TIME, DAY, BLOCK, SCORE, TARGET, REASON)
+        return self.rows.select(TIME, DAY, BLOCK, SCORE, TARGET, REASON, OURS, EVERY)
 
     def without_rows(self) -> Part:
         return replace(self, rows=self.rows.clear())
@@ -71,28 +88,35 @@ def part(
     """
     table = reference.table
     rows = dated(rows, table, reference.record.version)
-    first, repeated = _first_answers(rows, table)
+    marked = _first_answers(rows, table, reference.record.version)
+    first = marked.select(DAY, VERSION, TIME, FIRST).filter(FIRST)
     versions: dict[date, Counter[str]] = {}
     for day, version, number in first.group_by(DAY, VERSION).len().iter_rows():
         versions.setdefault(day, Counter())[version] = number
-    ours = first.filter(pl.col(VERSION) == reference.record.version)
-    labelled = _labelled(ours, labels, table, known_by)
+    labelled = _labelled(marked.filter(pl.col(OURS) | pl.col(EVERY)), labels, table, known_by)
     if anew is not None:
         labelled = _with_anew(labelled, anew, reference)
-    tallies = None
-    if labelled.height:
-        tallies = count(labelled, labelled[SCORE], labelled[TARGET], reference)
-    newest = first.group_by(DAY).agg(pl.col(TIME).max())
+    if labelled[OURS].all():  # as nearly always: then both are the same
+        ours = every = _counted(labelled, reference)
+    else:
+        ours, every = (_counted(labelled.filter(whose), reference) for whose in (OURS, EVERY))
+    mine = pl.col(VERSION) == reference.record.version
     return Part(
-        tallies,
+        Answered(ours, _by_day(marked.filter(mine & ~pl.col(FIRST)))),
+        Answered(every, _by_day(marked.filter(~pl.col(EVERY) & pl.col(SCORE).is_not_null()))),
         labelled,
-        Counter(dict(first.group_by(DAY).len().iter_rows())),
+        _by_day(first),
         versions,
-        Counter(
-            dict(repeated.filter(pl.col(VERSION) == reference.record.version).group_by(DAY).len().iter_rows())
-        ),
-        dict(newest.iter_rows()),
+        dict(first.group_by(DAY).agg(pl.col(TIME).max()).iter_rows()),
     )
+
+
+def _counted(rows: pl.DataFrame, reference: Reference) -> Tallies | None:
+    return count(rows, rows[SCORE], rows[TARGET], reference) if rows.height else None
+
+
+def _by_day(rows: pl.DataFrame) -> Counter[date]:
+    return Counter(dict(rows.group_by(DAY).len().iter_rows()))
 
 
 def dated(rows: pl.DataFrame, table: FeatureTable, version: str) -> pl.DataFrame:
@@ -104,12 +128,18 @@ def dated(rows: pl.DataFrame, table: FeatureTable, version: str) -> pl.DataFrame
     return rows if VERSION in rows.columns else rows.with_columns(pl.lit(version).alias(VERSION))
 
 
-def _first_answers(rows: pl.DataFrame, table: FeatureTable) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Each version's first answer to each key, and the others. The same key on another day is another row."""
+def _first_answers(rows: pl.DataFrame, table: FeatureTable, version: str) -> pl.DataFrame:
+    """In the order of the answers, with FIRST: it is its version's first one to its key; with OURS: so it is
+    of the version in production; with EVERY: it is the first one with a score of any version. The same key on
+    another day is another row.
+    """
     ordered = rows.sort(AT, maintain_order=True, nulls_last=True) if AT in rows.columns else rows
-    first = pl.struct(table.key.name, VERSION, DAY).is_first_distinct()
-    marked = ordered.with_columns(first.alias("_first"))
-    return marked.filter("_first").drop("_first"), marked.filter(~pl.col("_first")).select(DAY, VERSION)
+    key, scored = table.key.name, pl.col(SCORE).is_not_null()
+    mine, first = pl.col(VERSION) == version, pl.struct(key, VERSION, DAY).is_first_distinct()
+    marked = ordered.with_columns(first.alias(FIRST), (mine & first).alias(OURS))
+    if ordered.select(mine.all()).item():
+        return marked.with_columns(pl.col(FIRST).alias(EVERY))
+    return marked.with_columns((scored & pl.struct(key, DAY, scored).is_first_distinct()).alias(EVERY))
 
 
 def _labelled(
@@ -137,7 +167,10 @@ def _labelled(
 
 
 def _with_anew(rows: pl.DataFrame, anew: pl.DataFrame, reference: Reference) -> pl.DataFrame:
-    """With the features as computed anew, as far as they may be compared, and their block."""
+    """With the features as computed anew, as far as they may be compared, and their block.
+
+    MATCHED are rows of the version in production: of others nobody knows how they computed theirs.
+    """
     table = reference.table
     key, block = table.key.name, table.block.name
     names = [one.name for one in table.features if reference.alike is None or one.name in reference.alike]
@@ -150,7 +183,7 @@ def _with_anew(rows: pl.DataFrame, anew: pl.DataFrame, reference: Reference) -> 
         pl.lit(True).alias(MATCHED),
     )
     joined = rows.join(picked, on=key, how="left", maintain_order="left").with_columns(
-        pl.col(MATCHED).fill_null(False)
+        pl.col(MATCHED).fill_null(False) & (pl.col(VERSION) == reference.record.version)
     )
     if has_block and block not in rows.columns:
         joined = joined.with_columns(pl.coalesce(pl.col("_block_anew").cast(pl.String), BLOCK).alias(BLOCK))
@@ -159,13 +192,11 @@ def _with_anew(rows: pl.DataFrame, anew: pl.DataFrame, reference: Reference) -> 
 
 def gathered(parts: list[Part], outcomes: Outcomes, unknown_labels: int = 0) -> Observed:
     """The parts as one; `unknown_labels`: how many have no row in any of them."""
-    found = Observed(None, outcomes, unknown_labels=unknown_labels)
-    tallies = [one.tallies for one in parts if one.tallies is not None]
-    found.tallies = Tallies.join(tallies) if tallies else None
+    ours, every = Answered.join([one.ours for one in parts]), Answered.join([one.every for one in parts])
+    found = Observed(ours, every, outcomes, unknown_labels=unknown_labels)
     for one in parts:
         found.volume.update(one.volume)
         found.versions.update(one.versions)
-        found.duplicates.update(one.duplicates)
         found.newest.update(one.newest)
     return found
 
@@ -177,7 +208,7 @@ def no_outcomes(reference: Reference) -> pl.DataFrame:
     return pl.DataFrame(
         schema={
             TIME: pl.Datetime("us"), DAY: pl.Date(), BLOCK: pl.String(),
-            SCORE: score, TARGET: target, REASON: pl.String(),
+            SCORE: score, TARGET: target, REASON: pl.String(), OURS: pl.Boolean(), EVERY: pl.Boolean(),
         }
     )  # fmt: skip
 

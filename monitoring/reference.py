@@ -33,6 +33,7 @@ PREDICTIONS = "predictions.parquet"
 SCORE = "_score"  # P(1) or the value, float64; a list by class for multiclass
 VERSION = "_version"  # of the model that answered
 AT = "_at"  # when it answered, UTC
+FITS = "_fits"  # the features are those of the version in production
 MATCHED = "_matched"  # the features were computed anew for this row
 ANEW = "_anew."  # before a feature's name: as computed from the raw data
 

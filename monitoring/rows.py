@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mainline.schema import Column, FeatureTable
 from monitoring.reading import Found
-from monitoring.reference import AT, SCORE, VERSION, as_array
+from monitoring.reference import AT, FITS, SCORE, VERSION, as_array
 from pipeline.frames import DTYPES
 
 AHEAD = timedelta(days=31)  # a row's time may lie after its answer; further away it is an error
@@ -24,7 +24,8 @@ class Rows:
     """`found` fills as batches are checked; `file` is the one that is read.
 
     `version`: the one in production. The rows of others need not have its schema, and are no faults: their
-    features are null where they have not. None: every row is production's.
+    features are null where they have not, with FITS false, and so is a score that cannot be one of this
+    model's. None: every row is production's.
     """
 
     table: FeatureTable
@@ -47,11 +48,13 @@ class Rows:
         frame = self._keep(frame, pl.col(time.name).is_not_null(), "no time", "time")
         future = pl.col(time.name) > pl.col(AT) + AHEAD
         frame = self._keep(frame, ~future.fill_null(False), "from the future", "time")
-        good = pl.lit(pl.Series(_possible(frame[SCORE], self.table)))
-        frame = self._keep(frame, good | ~self.ours, "not a score", "score")
+        frame = self._scored(frame)
+        if FITS not in frame.columns:
+            frame = frame.with_columns(pl.lit(True).alias(FITS))
         self.found.count(by_day(frame))
         frame = frame.with_columns(pl.col(time.name).cast(DTYPES[time.dtype]))
-        names = [AT, VERSION, SCORE, self.table.key.name, time.name, *(c.name for c in self.table.features)]
+        features = (one.name for one in self.table.features)
+        names = [AT, VERSION, SCORE, FITS, self.table.key.name, time.name, *features]
         return frame.select(list(dict.fromkeys(names)))
 
     def dated(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -82,6 +85,15 @@ class Rows:
         if not every:
             self.found.count(by_day(bad.filter(~self.ours)))
         return frame.filter(passed)
+
+    def _scored(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Without the rows whose score is none; with null where another version gave it."""
+        possible = pl.Series(_possible(frame[SCORE], self.table))
+        if possible.all():
+            return frame
+        good = pl.lit(possible)
+        blank = frame.with_columns(pl.when(good).then(SCORE).alias(SCORE))
+        return self._keep(blank, good | ~self.ours, "not a score", "score")
 
     def scores(self, scores: list[Any]) -> pl.Series:
         """Null where it is no score."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from monitoring.reference import AT, SCORE, VERSION
+from monitoring.reference import AT, FITS, SCORE, VERSION
 from monitoring.rows import LINE, Rows, by_day
 from pipeline.frames import DTYPES
 from pipeline.text import inert
@@ -32,7 +32,7 @@ class Tables:
                 self.found.lines += rows.height
                 named = self._named(rows.with_row_index(LINE, offset=start + 1))
                 if self.rows.version is not None and VERSION in named.columns:
-                    yield self._headed(named.filter(~self.rows.ours))
+                    yield self._others(named.filter(~self.rows.ours))
                     named = named.filter(self.rows.ours)
                 yield self._typed(named)
         except (pl.exceptions.PolarsError, OSError):
@@ -55,46 +55,74 @@ class Tables:
             rows = rows.with_columns(pl.col(VERSION).cast(pl.String).fill_null(""))
         return rows
 
-    def _headed(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows of other versions, without their features."""
-        key, time = self.table.key, self.table.time.name
-        if not {key.name, time, "model"} <= set(rows.columns):
+    def _others(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of other versions, with their features where all of them are as this one's."""
+        if not rows.height:
+            return rows
+        if not {self.table.key.name, self.table.time.name, "model"} <= set(rows.columns):
             self.found.others += rows.height
             self.found.count(self._days(rows))
             return rows.clear()
+        fitted = self._fitted(rows)
+        return self.rows.checked(self._headed(rows) if isinstance(fitted, str) else fitted)
+
+    def _headed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Without their features, with their scores where those are such."""
+        key, time = self.table.key, self.table.time.name
         nothing = [pl.lit(None, DTYPES[one.dtype]).alias(one.name) for one in self.table.features]
         head = rows.select(
             LINE, AT, "model", VERSION, pl.col(key.name).cast(DTYPES[key.dtype], strict=False), time
         )
-        scores = self.rows.scores([None] * rows.height)
-        return self.rows.checked(head.with_columns(*nothing, scores.alias(SCORE)))
+        try:
+            scores = self._scores(rows[SCORE])
+        except (pl.exceptions.PolarsError, TypeError):  # of a type that no score of ours has
+            scores = self.rows.scores([None] * rows.height)
+        return head.with_columns(*nothing, scores.alias(SCORE), pl.lit(False).alias(FITS))
 
     def _typed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """A batch in the types of the schema; none of it when its columns are others."""
-        wanted = {one.name: DTYPES[one.dtype] for one in self.table.features}
         if not rows.height:
             return rows
-        if isinstance(rows.schema.get("features"), pl.Struct):
-            inside = {one.name for one in rows.schema["features"].fields}  # type: ignore[attr-defined]
-            self.found.extra.update({inert(one): rows.height for one in inside - wanted.keys()})
+        fitted = self._fitted(rows)
+        if isinstance(fitted, str):
+            self._name(rows)
+            return self._unfit(rows, fitted)
+        try:
+            return self.rows.checked(fitted)
+        except pl.exceptions.PolarsError:
+            return self._unfit(rows, "score")
+
+    def _fitted(self, rows: pl.DataFrame) -> pl.DataFrame | str:
+        """In the types of the schema; or the name of the column that is not as it should be."""
+        wanted = {one.name: DTYPES[one.dtype] for one in self.table.features}
+        inside = _inside(rows)
+        if inside is not None:
             if inside - wanted.keys():
-                return self._unfit(rows, min(inside - wanted.keys()))
+                return min(inside - wanted.keys())
             rows = rows.unnest("features")
         needed = [*wanted, self.table.key.name, self.table.time.name, AT, VERSION, SCORE, "model"]
         lacking = [one for one in needed if one not in rows.columns]
-        self.found.missing.update({one: rows.height for one in lacking if one in wanted})
         if lacking:
-            return self._unfit(rows, ", ".join(lacking))
+            return ", ".join(lacking)
         for name, dtype in (wanted | {self.table.key.name: DTYPES[self.table.key.dtype]}).items():
             try:
                 values = whole(rows[name], dtype) if name in wanted else rows[name]
                 rows = rows.with_columns(values.cast(dtype))
             except pl.exceptions.PolarsError:
-                return self._unfit(rows, name)
+                return name
         try:
-            return self.rows.checked(rows.with_columns(self._scores(rows[SCORE]).alias(SCORE)))
+            return rows.with_columns(self._scores(rows[SCORE]).alias(SCORE))
         except pl.exceptions.PolarsError:
-            return self._unfit(rows, "score")
+            return "score"
+
+    def _name(self, rows: pl.DataFrame) -> None:
+        """Count the features that are too many, else those that are missing."""
+        wanted, inside = [one.name for one in self.table.features], _inside(rows)
+        if extra := (inside or set()) - set(wanted):
+            self.found.extra.update({inert(one): rows.height for one in extra})
+            return
+        names = (inside or set()) | set(rows.columns)
+        self.found.missing.update({one: rows.height for one in wanted if one not in names})
 
     def _unfit(self, rows: pl.DataFrame, where: str) -> pl.DataFrame:
         self.found.refuse("another schema", where, self.rows.file, rows[LINE][0], self._days(rows))
@@ -110,6 +138,12 @@ class Tables:
         if self.table.task == "multiclass":
             return self.rows.scores(scores.to_list())
         return scores.cast(pl.Float64)
+
+
+def _inside(rows: pl.DataFrame) -> set[str] | None:
+    """The features that are in a struct, where there is one."""
+    features = rows.schema.get("features")
+    return {one.name for one in features.fields} if isinstance(features, pl.Struct) else None
 
 
 def whole(values: pl.Series, dtype: pl.DataType) -> pl.Series:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mainline.drift import ColumnDrift
 from monitoring import sketch
-from monitoring.reference import ANEW, MATCHED, Reference, shown_score
+from monitoring.reference import ANEW, FITS, MATCHED, Reference, shown_score
 from monitoring.sketch import Bins
 
 Array = NDArray[np.float64]
@@ -63,9 +63,15 @@ def _join(parts: list[Tally]) -> Tally:
 
 
 def count(rows: pl.DataFrame, score: pl.Series, target: pl.Series, reference: Reference) -> Tallies:
-    """The tallies of rows that have DAY and every feature; `target`: null where there is no label."""
+    """The tallies of rows that have DAY and every feature; `target`: null where there is no label.
+
+    Of rows whose features are not those of the reference (FITS), only these two.
+    """
     days = tuple(rows[DAY].unique().sort())
-    code = rows[DAY].rank("dense").cast(pl.Int64).to_numpy() - 1
+    every = rows[DAY].rank("dense").cast(pl.Int64).to_numpy() - 1
+    code = every
+    if FITS in rows.columns and not rows[FITS].all():
+        code, rows = every[rows[FITS].to_numpy()], rows.filter(FITS)
     matched = rows[MATCHED].to_numpy() if MATCHED in rows.columns else None
     columns = {}
     for name, where in reference.columns.items():
@@ -78,8 +84,8 @@ def count(rows: pl.DataFrame, score: pl.Series, target: pl.Series, reference: Re
     return Tallies(
         days,
         columns,
-        _tally(shown, reference.score_bins, code, len(days)),
-        _tally(target.filter(has), reference.target_bins, code[has.to_numpy()], len(days)),
+        _tally(shown, reference.score_bins, every, len(days)),
+        _tally(target.filter(has), reference.target_bins, every[has.to_numpy()], len(days)),
     )
 
 

@@ -18,7 +18,7 @@ from mainline.policy import MonitorPolicy
 from mainline.records import Figure
 from mainline.settings import Month
 from monitoring import observed, performance, tallies
-from monitoring.observed import BLOCK, REASON, TARGET, TIME, Observed
+from monitoring.observed import BLOCK, EVERY, OURS, REASON, TARGET, TIME, Answered, Observed
 from monitoring.performance import Answers
 from monitoring.reading import Found
 from monitoring.reference import SCORE, Reference, as_array
@@ -40,7 +40,9 @@ def record(
 ) -> Drift:
     """The record from what was observed; `log`: what reading it came upon."""
     log = log or Found()
-    view = _View.of(found, reference, policy, until, known_by or observed.end_of(until))
+    now = known_by or observed.end_of(until)
+    view = _View.of(found, OURS, reference, policy, until, now)
+    shown = _View.of(found, EVERY, reference, policy, until, now)
     recent = trailing(until, policy.window_days, policy.windows)
     newest = trailing(until, policy.fault_days, 2)
     history = months(until, policy.months, min(found.volume, default=until))
@@ -54,7 +56,7 @@ def record(
         malformed=log.malformed.model_copy(update={"days": log.malformed_days(recent[0][0], until)}),
         recent=view.windows(names, [earlier, *recent]),
         newest=view.windows(["newest"], newest)[0],
-        months=view.windows([first.strftime("%Y-%m") for first, _ in history], [_before(history), *history]),
+        months=shown.windows([first.strftime("%Y-%m") for first, _ in history], [_before(history), *history]),
         backtest=None,
         quality=Quality(
             lines=log.lines,
@@ -67,6 +69,7 @@ def record(
             read={day.isoformat(): log.lines_of(day, until) for day in _days(recent[0][0], until)},
             others=log.others,
         ),
+        labelled_share=policy.labelled_share,
     )
 
 
@@ -101,9 +104,10 @@ def _age(newest: datetime | None, until: date) -> float | None:
 
 @dataclass(frozen=True)
 class _View:
-    """What the windows of one record share."""
+    """What the windows of one record share. `whose` first answers they are of: OURS or EVERY."""
 
     found: Observed
+    whose: str
     reference: Reference
     policy: MonitorPolicy
     scatter: Scatter | None
@@ -112,15 +116,25 @@ class _View:
 
     @classmethod
     def of(
-        cls, found: Observed, reference: Reference, policy: MonitorPolicy, until: date, now: datetime
+        cls,
+        found: Observed,
+        whose: str,
+        reference: Reference,
+        policy: MonitorPolicy,
+        until: date,
+        now: datetime,
     ) -> _View:
-        counted = found.tallies
+        counted = (found.ours if whose == OURS else found.every).tallies
         days = np.array(counted.days if counted else [], dtype="datetime64[D]")
         scatter = None
         if counted is not None:
             spans = trailing(until, policy.window_days, policy.windows)
             scatter = Scatter.of(counted, [_inside(days, span) for span in spans], reference)
-        return cls(found, reference, policy, scatter, days, now)
+        return cls(found, whose, reference, policy, scatter, days, now)
+
+    @property
+    def answered(self) -> Answered:
+        return self.found.ours if self.whose == OURS else self.found.every
 
     def windows(self, names: list[str], spans: list[Span]) -> list[drift.Window]:
         """One for each name; `spans` has the one before the first, too."""
@@ -129,13 +143,14 @@ class _View:
 
     def window(self, name: str, span: Span, before: Span) -> drift.Window:
         first, last = span
-        rows = self.found.outcomes(first, last)
+        rows = self.found.outcomes(first, last, self.whose)
         block, blocks = bootstrap.block_codes(rows[BLOCK])
         versions: Counter[str] = Counter()
         for day, counted in self.found.versions.items():
             if first <= day <= last:
                 versions.update(counted)
-        measured, estimated = self._performance(rows, block)
+        alone = self.whose == OURS or not versions.keys() - {self.reference.record.version}
+        measured, estimated = self._performance(rows, block, promised=alone)
         columns, score, target = self._columns(span, before)
         return drift.Window(
             name=name,
@@ -144,7 +159,7 @@ class _View:
             rows=rows.height,
             blocks=blocks,
             versions={inert(name): number for name, number in sorted(versions.items())},
-            duplicates=sum(n for day, n in self.found.duplicates.items() if first <= day <= last),
+            duplicates=sum(n for day, n in self.answered.duplicates.items() if first <= day <= last),
             labels=self._labels(rows),
             figures=measured.figures if measured else {},
             against=measured.against if measured else {},
@@ -172,8 +187,9 @@ class _View:
         )
 
     def _performance(
-        self, rows: pl.DataFrame, block: NDArray[np.int64]
+        self, rows: pl.DataFrame, block: NDArray[np.int64], *, promised: bool
     ) -> tuple[performance.Measured | None, Figure | None]:
+        """`promised`: all of it is of the version whose recorded figures and threshold are known."""
         if not rows.height:
             return None, None
         table, policy = self.reference.table, self.policy
@@ -187,11 +203,10 @@ class _View:
         labelled = rows.filter(has)
         codes, _ = bootstrap.block_codes(labelled[BLOCK])
         answers = Answers(table.task, score[some], codes, numeric_target(labelled[TARGET], self.reference))
-        recorded = self.reference.record.figures
         measured = performance.measured(
             answers,
-            recorded,
-            self.reference.decision,
+            self.reference.record.figures if promised else {},
+            self.reference.decision if promised else None,
             self.reference.bins,
             policy.resamples,
             policy.confidence,
@@ -201,7 +216,7 @@ class _View:
     def _columns(
         self, span: Span, before: Span
     ) -> tuple[list[ColumnDrift], ColumnDrift | None, ColumnDrift | None]:
-        counted, scatter, reference = self.found.tallies, self.scatter, self.reference
+        counted, scatter, reference = self.answered.tallies, self.scatter, self.reference
         if counted is None or scatter is None:
             return [], None, None
         days, earlier = _inside(self.days, span), _inside(self.days, before)

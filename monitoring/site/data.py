@@ -44,12 +44,13 @@ def drift(state: State) -> str:
     ]  # fmt: skip
     shown, rest = markup_rows([rows[i] for i in order], MOVERS)
     names = [month(w) for w in found.months] + newest_name(found)
-    caption = "Distance to the rows that the model was trained on, by window"
+    caption = f"Distance to {_training(found)}, by window"
     blocks = [
         markup.paragraph(
             "0: the same distribution, 1: nothing in common (Jensen-Shannon distance). A number on a ground "
             "is beyond what chance gives between blocks of rows; the stronger the ground, the larger. "
-            "Drift explains; it decides nothing."
+            "Drift explains; it decides nothing. A month has all of its rows, whichever version answered "
+            "them, the newest days only those of the version in production."
         ),
         heat.table(caption, "column", "", names, [*ends, *shown]),
     ]
@@ -95,7 +96,7 @@ def quality(state: State) -> str:
     rows = _quality_rows(windows)
     shown, rest = markup_rows(rows, MOVERS)
     names = [month(w) for w in found.months] + newest_name(found)
-    caption = "Shares of the rows, by window; a ground marks those above the training rows' share"
+    caption = f"Shares of the rows, by window; a ground marks those above the share in {_training(found)}"
     blocks = [heat.table(caption, "column and what", "trained on", names, shown)]
     if not rows:
         text = f"No column has nulls, unknown categories or values out of range beyond {markup.share(FAINT)}"
@@ -224,7 +225,8 @@ def _quality_rows(windows: Sequence[Window]) -> list[Row]:
     by_window = [{one.name: one for one in window.columns} for window in windows]
     for column in sorted({name for columns in by_window for name in columns}):
         for kind, read in KINDS:
-            pairs = [read(columns[column]) if column in columns else None for columns in by_window]
+            found_here = [columns.get(column) for columns in by_window]
+            pairs = [read(one) if one is not None and one.rows else None for one in found_here]
             beyond = [pair[0] - pair[1] for pair in pairs if pair and pair[0] is not None]
             if max(beyond, default=0.0) < FAINT:
                 continue
@@ -256,6 +258,9 @@ def _stream(found: Drift) -> str:
         told.append(f"{one.contradicting_labels:,} keys have labels that contradict each other; none counts.")
     if one.unknown_labels:
         told.append(f"{one.unknown_labels:,} labels are for keys that no row has.")
+    told += [
+        f"Served features are not held against the raw data, or not all: {why}." for why in one.unchecked
+    ]
     for columns, what in ((one.missing, "lack"), (one.extra, "have, and the schema does not,")):
         for name, lines in sorted(columns.items(), key=lambda pair: (-pair[1], pair[0]))[:10]:
             told.append(markup.Html(f"{lines:,} lines {what} {markup.name(name).code}."))
@@ -274,6 +279,10 @@ def _malformed(found: Drift) -> str:
         + markup.table("Lines that could not be used, by reason", ("reason", "lines"), rows, numbers=1)
         + (markup.details("samples", samples) if one.samples else "")
     )
+
+
+def _training(found: Drift) -> str:
+    return f"{found.reference.version[:20]}'s training window"
 
 
 def _unwatched(found: Drift | None) -> str:

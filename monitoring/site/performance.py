@@ -25,7 +25,7 @@ def section(state: State) -> str:
             "performance", "Performance", markup.paragraph("No month has been watched yet.")
         )
     names = [state.deciding, *(name for name in BESIDES if name != state.deciding)]
-    drawn = [name for name in names if any(_value(one, name) for one in drift.months)][:2]
+    drawn = [name for name in names if any(_value(drift, one, name) for one in drift.months)][:2]
     if not drawn:
         drawn = [state.deciding] if any(one.estimated for one in drift.months) else []
     blocks = [_chart(state, drift, name) for name in drawn]
@@ -63,9 +63,11 @@ def _chart(state: State, drift: Drift, name: str) -> str:
     title = {"roc_auc": "ROC AUC", "ece": "ECE"}.get(name, title)
     better = "more is better" if name in HIGHER_IS_BETTER else "less is better"
     lines = marks(state, drift.months)
-    entries = [("circle", "measured, with interval")]
+    entries = []
+    if any(one["value"] is not None and not one["estimate"] for one in rows):
+        entries.append(("circle", "measured, with interval"))
     if any(one["estimate"] for one in rows):
-        entries.append(("diamond", "estimated, without labels"))
+        entries.append(("diamond", "estimated, labels pending"))
     if any(one["test"] is not None for one in rows):
         entries.append(("testband", f"{drift.reference.version} on its test rows"))
     if lines:
@@ -83,26 +85,44 @@ def _chart(state: State, drift: Drift, name: str) -> str:
 def _numbers(drift: Drift, name: str, rows: list[dict[str, Any]]) -> str:
     body: list[list[Cell]] = []
     for window, row in zip(drift.months, rows, strict=True):
-        measured = _value(window, name)
-        kind = "estimate" if row["estimate"] else "measured" if measured else "no labels"
+        measured = _value(drift, window, name)
         body.append([
-            month(window), kind, ", ".join(version[:20] for version in sorted(window.versions)),
+            month(window), _kind(drift, window, name, estimate=row["estimate"]), _versions(window),
             markup.figure(measured or (window.estimated if row["estimate"] else None)),
             markup.figure(Figure(value=row["test"], low=row["test_low"], high=row["test_high"])),
-            markup.figure(window.against.get(name)), f"{window.labels.joined:,}",
+            markup.figure(window.against.get(name) if measured else None), f"{window.labels.joined:,}",
         ])  # fmt: skip
     header = ("month", "kind", "versions", markup.plain(name), "on test rows", "difference", "labelled rows")
     return markup.table(f"{markup.plain(name)} by month", header, body, numbers=3)
 
 
+def _kind(drift: Drift, window: Window, name: str, *, estimate: bool) -> str:
+    """What the month's figure is, or why it has none."""
+    share = window.labels.share
+    if share is None:
+        told = "no labels"
+    elif _pending(drift, window):
+        told = f"pending, {markup.share(share)} of labels"
+    else:
+        told = "measured" if _value(drift, window, name) else "undefined"
+    return f"estimate: {told}" if estimate else told
+
+
+def _versions(window: Window) -> str:
+    """Those that answered, each with its rows where they are several."""
+    shown = {version: version[:20] for version in sorted(window.versions)}
+    if len(shown) < 2:
+        return "".join(shown.values())
+    return ", ".join(f"{name} ({window.versions[version]:,})" for version, name in shown.items())
+
+
 def _row(state: State, drift: Drift, window: Window, name: str) -> dict[str, Any]:
-    value = _value(window, name)
+    value = _value(drift, window, name)
     loss = name == state.deciding and name not in HIGHER_IS_BETTER
     guess = window.estimated if value is None and loss else None
     shown = value or guess
-    test = (
-        drift.reference.figures.get(name) if window.rows else None
-    )  # a month before the version has no band
+    # A month before the version has no band: what answered it promised something else.
+    test = drift.reference.figures.get(name) if drift.reference.version in window.versions else None
     start, end = milliseconds(window.first), milliseconds(window.last, days=1)
     shift = shown.value if shown else None
     return {
@@ -116,14 +136,20 @@ def _row(state: State, drift: Drift, window: Window, name: str) -> dict[str, Any
     }  # fmt: skip
 
 
-def _value(window: Window, name: str) -> Figure | None:
-    found = window.figures.get(name)
+def _pending(drift: Drift, window: Window) -> bool:
+    """Too few labels have come for its figures to say anything."""
+    share = window.labels.share
+    return share is None or share < drift.labelled_share or not window.labels.joined
+
+
+def _value(drift: Drift, window: Window, name: str) -> Figure | None:
+    found = None if _pending(drift, window) else window.figures.get(name)
     return found if found and found.value is not None else None
 
 
 def _calibration(drift: Drift) -> str:
     rows: list[list[Cell]] = [
-        [month(one), markup.figure(one.excess), markup.figure(one.recoverable), markup.figure(one.estimated)]
+        [month(one), *map(markup.figure, _beyond(drift, one)), markup.figure(one.estimated)]
         for one in drift.months
         if any((one.excess, one.recoverable, one.estimated))
     ]
@@ -137,6 +163,10 @@ def _calibration(drift: Drift) -> str:
             header, rows, numbers=1,
         ),
     )  # fmt: skip
+
+
+def _beyond(drift: Drift, window: Window) -> tuple[Figure | None, Figure | None]:
+    return (None, None) if _pending(drift, window) else (window.excess, window.recoverable)
 
 
 def milliseconds(day: str, days: int = 0) -> int:

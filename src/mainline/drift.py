@@ -78,13 +78,14 @@ class ColumnDrift(Part):
 class Window(Part):
     """Some whole days of production, `first` to `last` (ISO, both included), by the rows' own time.
 
-    All but `versions` and `duplicates` is of the rows that the version in production answered, the first
-    answer to each key. `versions`: rows by the version that answered. `duplicates`: further answers of the
-    same version to the same key, not counted in `rows`. `figures`: of the labelled rows. `excess`: mean
-    loss beyond what the answered probabilities expect of themselves (0 for a calibrated model, however hard
-    the days are); `against`: figure minus the recorded one; `recoverable`: of the loss, what a
-    recalibration fitted on other blocks takes away. `estimated`: the expected loss by the answered
-    probabilities alone, an estimate. `score` and `target`: their drift.
+    All but `versions` is of the rows that the version in production answered, its first answer to each key;
+    a month's of the rows that any version answered, the first answer to each key. `versions`: rows by the
+    version that answered. `duplicates`: further answers to the same key, not counted in `rows`. `figures`: of
+    the labelled rows. `excess`: mean loss beyond what the answered probabilities expect of themselves (0 for
+    a calibrated model, however hard the days are); `against`: figure minus the recorded one, empty for a
+    month with answers of other versions, which has no figure that needs a threshold either; `recoverable`:
+    of the loss, what a recalibration fitted on other blocks takes away. `estimated`: the expected loss by the
+    answered probabilities alone, an estimate. `score` and `target`: their drift.
     """
 
     name: str
@@ -127,7 +128,8 @@ class Quality(Part):
     row has. `read`: lines by day as `Malformed.days` counts them, all of them. `others`: lines of other
     versions, which need not have the schema of the one in production; what they lack is not malformed.
     `after`: rows of days after `until`, not looked at. `contradicting_labels`: keys with labels that differ
-    and are not known one after the other; those have none.
+    and are not known one after the other; those have none. `unchecked`: why served features are not held
+    against those of the raw data, or not all of them (printable).
     """
 
     lines: int
@@ -141,12 +143,14 @@ class Quality(Part):
     others: int = 0
     after: int = 0
     contradicting_labels: int = 0
+    unchecked: list[str] = Field(default_factory=list)
 
 
 class Drift(Record):
     """`recent`: trailing windows that end with `until`, the oldest first, the decision's. `newest`: the
     last few whole days, where faults of columns show. `months`: calendar months, the oldest first, for the
-    page; the last may be unfinished. `backtest`: figures of a model trained with the newest labelled month
+    page, whichever version answered; the last may be unfinished. `labelled_share`: the policy's, below which
+    a window's figures are not judged. `backtest`: figures of a model trained with the newest labelled month
     minus the one in production, on the same rows; null when it was not run.
     """
 
@@ -161,3 +165,4 @@ class Drift(Record):
     months: list[Window]
     backtest: dict[str, Figure] | None
     quality: Quality | None = None
+    labelled_share: float = 0.0

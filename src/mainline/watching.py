@@ -92,12 +92,15 @@ def wants_backtest(watch: Watch) -> bool:
 
 
 def newest_labelled_month(drift: Drift, share: float) -> str | None:
-    """The newest whole calendar month with labels that the model in production has not been tested on yet."""
+    """The newest whole calendar month with labels that the model in production has answered in, and has not
+    been tested on yet.
+    """
     known = max((months[-1] for months in drift.reference.windows.values() if months), default="")
     for window in reversed(drift.months):
         month = Month.parse(window.first[:7])
         whole = window.last == (month.plus(1).first_day - timedelta(days=1)).isoformat()
-        if whole and str(month) > known and (window.labels.share or 0) >= share:
+        answered = drift.reference.version in window.versions
+        if whole and answered and str(month) > known and (window.labels.share or 0) >= share:
             return str(month)
     return None
 

@@ -1,8 +1,9 @@
-"""The check over a long log: rows a second and peak memory, which must not grow with the rows.
+"""The check over a long log: rows a second and peak memory.
 
-`python tests/bench/bench_check.py [ROWS …] [--parquet] [--labels] [--folder FOLDER]`: the real test rows,
-again and again under other keys, spread over a year; a label for each, in another order. `--folder` keeps
-them.
+`python tests/bench/bench_check.py [ROWS …] [--parquet] [--labels] [--days N] [--folder FOLDER]`: the real
+test rows, again and again under other keys, spread over a year; a label for each, in another order.
+`--folder` keeps them. Memory must hardly grow with the rows of a year: 1 where it does. It grows with those
+of a window, whose answers and labels are held: `--days 28` puts all rows into one, and says by how much.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from mainline.records import Metrics
 from tests.imports import ROOT
 from usecase.schema import FEATURES
 
-FIRST, DAYS = datetime(2013, 10, 1), 360
+LAST, YEAR = datetime(2014, 9, 26), 360  # rows end with the 25th
+GROWTH = 1.3  # of memory, from the fewest rows of a year to the most
 PART = 250_000  # rows a file
 
 
@@ -35,18 +37,38 @@ def main() -> int:
     parser.add_argument("rows", type=int, nargs="*", default=[250_000, 1_000_000])
     parser.add_argument("--parquet", action="store_true")
     parser.add_argument("--labels", action="store_true")
+    parser.add_argument("--days", type=int, default=YEAR, help="that the rows are spread over (%(default)s)")
     parser.add_argument("--folder", type=Path, help="made once, and found there the next time")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    for rows in [100_000] if options.quick else options.rows:
+    found = {}
+    for rows in sorted([100_000] if options.quick else options.rows):
         with tempfile.TemporaryDirectory() as folder:
-            measure(rows, options.folder or Path(folder), parquet=options.parquet, labels=options.labels)
-    return 0
+            place = options.folder or Path(folder)
+            found[rows] = measure(
+                rows, place, days=options.days, parquet=options.parquet, labels=options.labels
+            )
+    return _judged(found, flat=options.days >= YEAR) if len(found) > 1 else 0
 
 
-def measure(rows: int, folder: Path, *, parquet: bool, labels: bool) -> None:
+def _judged(memory: dict[int, float], *, flat: bool) -> int:
+    """1 where memory (bytes by rows) has grown too much for rows of a whole year."""
+    few, many = min(memory), max(memory)
+    growth, each = memory[many] / memory[few], (memory[many] - memory[few]) / (many - few)
+    told = (
+        f"{many / few:,.0f} times the rows take {growth:.2f} times the memory, {each:,.0f} bytes a row more"
+    )
+    print(f"{told}; at most {GROWTH}" if flat else told)
+    return int(flat and growth > GROWTH)
+
+
+def measure(rows: int, folder: Path, *, days: int, parquet: bool, labels: bool) -> float:
+    """Bytes of memory at most."""
     kind = "Parquet" if parquet else "JSON lines"
-    log = _made(folder / f"{rows}-{'parquet' if parquet else 'jsonl'}", lambda at: _log(rows, at, parquet))
+    made = f"{rows}-{days}"
+    log = _made(
+        folder / f"{made}-{'parquet' if parquet else 'jsonl'}", lambda at: _log(rows, days, at, parquet)
+    )
     reference = _made(folder / "reference", _reference)
     with tempfile.TemporaryDirectory() as out:
         command = [
@@ -59,9 +81,9 @@ def measure(rows: int, folder: Path, *, parquet: bool, labels: bool) -> None:
             "--log",
             str(log),
         ]
-        command += ["--until", "2014-09-25", "--out", str(Path(out, "drift.json"))]
+        command += ["--features", "none", "--until", "2014-09-25", "--out", str(Path(out, "drift.json"))]
         if labels:
-            command += ["--labels", str(_made(folder / f"{rows}-labels", lambda at: _labels(rows, at)))]
+            command += ["--labels", str(_made(folder / f"{made}-labels", lambda at: _labels(rows, days, at)))]
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
@@ -71,11 +93,17 @@ def measure(rows: int, folder: Path, *, parquet: bool, labels: bool) -> None:
     assert bool(joined) == labels
     size = sum(file.stat().st_size for file in log.iterdir())
     print(
-        f"{rows:,} rows of {kind}, {size / 1e6:,.0f} MB, {'with' if labels else 'without'} labels: "
+        f"{rows:,} rows of {kind} in {days} days, {size / 1e6:,.0f} MB, "
+        f"{'with' if labels else 'without'} labels: "
         f"{seconds:.0f} s, {usage.ru_utime + usage.ru_stime:.0f} s of CPU, {rows / seconds:,.0f} rows/s, "
         f"{usage.ru_maxrss / 1024:,.0f} MB at most, load {os.getloadavg()[1]:.0f}",
         flush=True,
     )
+    return usage.ru_maxrss * 1024.0
+
+
+def _time(rows: int, days: int) -> pl.Expr:
+    return pl.lit(LAST) - pl.duration(days=days) + pl.duration(minutes=pl.col("n") * days * 1440 // rows)
 
 
 def _made(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -88,19 +116,18 @@ def _made(folder: Path, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _labels(rows: int, folder: Path) -> None:
+def _labels(rows: int, days: int, folder: Path) -> None:
     """One a key, known a day after its row, in an order that has nothing of the log's."""
     for start in range(0, rows, PART):
         number = pl.int_range(start, min(rows, start + PART), eager=True) * 7919 % rows  # a prime
-        time_ = pl.lit(FIRST) + pl.duration(days=1, minutes=pl.col("n") * DAYS * 1440 // rows)
         pl.DataFrame({"n": number}).select(
             (pl.lit("key-") + pl.col("n").cast(pl.String)).alias("key"),
             (pl.col("n") % 5 == 0).cast(pl.Int64).alias("target"),
-            time_.alias("known_at"),
+            (_time(rows, days) + pl.duration(days=1)).alias("known_at"),
         ).write_parquet(folder / f"{start:020d}.parquet")
 
 
-def _log(rows: int, folder: Path, parquet: bool) -> None:
+def _log(rows: int, days: int, folder: Path, parquet: bool) -> None:
     """Each file has some days, in order."""
     test = pl.read_parquet(ROOT / "data/features/test.parquet")
     scores = pl.read_parquet(ROOT / "reports/predictions.parquet").select("flight_key", "probability")
@@ -108,14 +135,13 @@ def _log(rows: int, folder: Path, parquet: bool) -> None:
     for start in range(0, rows, PART):
         number = pl.int_range(start, min(rows, start + PART), eager=True)
         part = real[(number % real.height).to_list()].with_columns(number.alias("n"))
-        time_ = pl.lit(FIRST) + pl.duration(minutes=pl.col("n") * DAYS * 1440 // rows)
         frame = part.select(
             pl.lit("2026-01-01T00:00:00.000000+00:00").alias("at"),
             pl.lit("0123456789abcdef").alias("request_id"),
             pl.lit(policy.release().model).alias("model"),
             pl.lit("v1.0.0").alias("version"),
             (pl.lit("key-") + pl.col("n").cast(pl.String)).alias("key"),
-            time_.dt.strftime("%Y-%m-%dT%H:%M:%S").alias("time"),
+            _time(rows, days).dt.strftime("%Y-%m-%dT%H:%M:%S").alias("time"),
             pl.col("probability").cast(pl.Float64).alias("score"),
             pl.lit(False).alias("decision"),
             pl.struct([one.name for one in FEATURES.features]).alias("features"),

@@ -28,6 +28,7 @@ from mainline import watching
 from mainline.records import Figure, write_atomically
 from mainline.watching import Watch
 from monitoring import faults
+from monitoring.labels import SOURCE
 from pipeline import frames, paths
 from tests.bench.watched_flights import EXCLUDED, KEY, RELEASED, TIME, Flights, cache
 from tests.bench.watched_release import Release, days, released
@@ -194,7 +195,15 @@ def _detected(flights: Flights, release: Release, log: Path, labels: str) -> str
     known: set[tuple[str, str | None]] | None = None
     for day in range(PATIENCE):
         until = BROKEN + timedelta(days=day - 1)
-        flags = ("--labels", labels, "--known-by", f"{until + timedelta(days=1)}T00:00")
+        features = SOURCE if labels == SOURCE else "none"  # what labels alone show
+        flags = (
+            "--labels",
+            labels,
+            "--features",
+            features,
+            "--known-by",
+            f"{until + timedelta(days=1)}T00:00",
+        )
         found = release.check(log, until, flights.records / "day.json", *flags)
         watch = watching.decide(found, flights.policy)
         asks = {(one.name, one.column) for one in watch.findings if one.outcome in ("watch", "retrain")}

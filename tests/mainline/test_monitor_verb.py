@@ -206,7 +206,11 @@ def test_places_come_from_flags_then_the_environment_then_the_local_deployment(
     called = json.loads(Path("called.json").read_text())
     assert called[called.index("--log") + 1] == "s3://there"
     assert called[called.index("--labels") + 1] == "labels"
+    assert "--features" not in called, "the check's own default"
     assert called[called.index("--until") + 1] == "2013-09-30"
+    monitor(asking("--no-backtest", "--features", "none"), TOOLS)
+    called = json.loads(Path("called.json").read_text())
+    assert called[called.index("--features") + 1] == "none"
 
 
 def test_the_answer_is_recorded_shown_and_an_exit_code(

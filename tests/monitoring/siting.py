@@ -13,6 +13,7 @@ from mainline.records import Figure
 from mainline.releases import Artifact, Release, Verdict
 from mainline.state import Change, Evaluation, Pull, Resource, State, Version
 from mainline.watching import Finding, Watch
+from tests.monitoring import toys
 
 MODEL = "flight-delay"
 RELEASES = ("v1.0.0", "v1.1.0", "v1.2.0", "v2.0.0", "v2.0.1", "v2.1.0")
@@ -111,14 +112,12 @@ def window(month: int, names: tuple[str, ...] = COLUMNS, **changed: Any) -> Wind
             joined=rows - pending - 610, pending=pending, late=pending // 4,
             excluded={"cancelled": 600, "diverted": 10}, share=(rows - pending - 610) / (rows - 610),
         ),
-        "figures": {} if pending
-        else {"log_loss": figure(loss, 0.028), "roc_auc": figure(0.75 - month / 200, 0.02)},
-        "against": {} if pending else {"log_loss": figure(loss - 0.3839)},
-        "excess": None if pending else figure(0.004 * month, 0.006),
-        "recoverable": None if pending else figure(0.003 * month, 0.004),
+        "figures": {"log_loss": figure(loss, 0.028), "roc_auc": figure(0.75 - month / 200, 0.02)},
+        "against": {"log_loss": figure(loss - 0.3639)} if newest == ["v2.1.0"] else {},
+        "excess": figure(0.004 * month, 0.006), "recoverable": figure(0.003 * month, 0.004),
         "estimated": figure(loss - 0.01, 0.02),
         "columns": [column(name, index, month) for index, name in enumerate(names)],
-        "score": column("score", 3, month), "target": None if pending else column("target", 14, month),
+        "score": column("score", 3, month), "target": column("target", 14, month),
     }  # fmt: skip
     return Window(**(values | changed))
 
@@ -132,7 +131,7 @@ def drift(months: int = 8, names: tuple[str, ...] = COLUMNS) -> Drift:
             windows={"train": ["2012-10", "2013-07"]}, rows=221_000,
             figures={"log_loss": figure(0.3639), "roc_auc": figure(0.762, 0.02)},
         ),
-        until="2013-10-31",
+        until="2013-10-31", labelled_share=0.8,
         malformed=Malformed(lines=14, reasons={"not JSON": 9, "from the future": 5},
                             samples=['{"at": "2013-1']),
         recent=[window(7, names)], newest=newest,
@@ -147,6 +146,15 @@ def drift(months: int = 8, names: tuple[str, ...] = COLUMNS) -> Drift:
             },
         ),
     )  # fmt: skip
+
+
+def released(until: date = date(2013, 11, 25)) -> Drift:
+    """As the check writes it: 91 days of rows with labels, v0.9.0's up to `until`, then v1.0.0's."""
+    frame = toys.answered_by("v0.9.0", until, first=date(2013, 9, 1), days=91)
+    policy = toys.POLICY.model_copy(update={"months": 12})
+    return toys.measure(
+        frame.drop("target"), toys.labelled(frame), toys.reference(), policy, date(2013, 11, 30)
+    )
 
 
 def watch(**changed: Any) -> Watch:

@@ -19,9 +19,10 @@ from mainline import drift, policy, watching
 from mainline.drift import Drift
 from mainline.errors import DataError, RecordError
 from mainline.records import Manifest, Metrics
-from monitoring import check
+from monitoring import check, labels
 from monitoring.reference import AT
 from monitoring.staging import Stage
+from pipeline import ingest, params
 from tests import watchpolicy
 from tests.imports import ROOT
 from usecase.schema import FEATURES
@@ -70,7 +71,9 @@ Checked = Callable[..., Drift]
 def checked(reference: Path, tmp_path: Path) -> Checked:
     def run(place: Path, *more: str) -> Drift:
         out = tmp_path / "drift.json"
-        assert check.main(["--reference", str(reference), "--log", str(place), "--out", str(out), *more]) == 0
+        flags = [] if "--features" in more or "source" in more else ["--features", "none"]
+        flags += ["--reference", str(reference), "--log", str(place), "--out", str(out)]
+        assert check.main([*flags, *more]) == 0
         return Drift.read(out)
 
     return run
@@ -220,6 +223,70 @@ def test_a_corrected_label_counts_and_a_doubtful_one_is_told(
     assert (found.recent[-1].labels.joined, found.recent[-1].labels.pending) == (1, 179)
     assert found.quality is not None and found.quality.contradicting_labels == 1
     assert "1 keys have labels that contradict each other" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def november() -> labels.Computed:
+    """What the raw data has of some days."""
+    settings = params.load()
+    month = ingest.connect(settings.ingest.source).months[-1].first_day
+    return labels.from_source(settings, month, month + timedelta(days=11), 1, lookback=0)
+
+
+def served(computed: labels.Computed, folder: Path, fault: str) -> tuple[Path, Path]:
+    """The log of those rows, with a wrong unit in column `fault`, and a table of their labels."""
+    assert computed.anew is not None
+    key, time = FEATURES.key.name, FEATURES.time.name
+    rows = computed.anew.head(3000).with_columns((pl.col(fault) * 1.8 + 32).cast(computed.anew.schema[fault]))
+    lines = [
+        line(row[time].date() if isinstance(row[time], datetime) else row[time], row[key], features=one)
+        for row, one in zip(
+            rows.iter_rows(named=True),
+            rows.select(column.name for column in FEATURES.features).iter_rows(named=True),
+            strict=True,
+        )
+    ]
+    (folder / "log.jsonl").write_bytes(b"".join(lines))
+    computed.labels.select(key, FEATURES.target.name).write_parquet(folder / "labels.parquet")
+    return folder / "log.jsonl", folder / "labels.parquet"
+
+
+@pytest.mark.slow
+def test_a_wrong_unit_is_caught_with_labels_from_a_table_too(
+    november: labels.Computed, checked: Checked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Distances tell no wrong unit from a season: only the features of the raw data do."""
+    assert november.anew is not None
+    numbers = (one.name for one in FEATURES.features if one.dtype.startswith(("float", "int")))
+    fault = next(name for name in numbers if november.anew[name].drop_nulls().n_unique() > 20)
+    place, known = served(november, tmp_path, fault)
+    more = ("--labels", str(known), "--lookback", "0")
+    found = checked(place, *more, "--features", "source")
+    assert found.newest is not None and found.quality is not None and found.quality.unchecked == []
+    skews = {one.name: one.skew for one in found.newest.columns}
+    assert (skews.pop(fault) or 0) > 0.9 and set(skews.values()) == {0}
+    assert found.newest.labels.joined > 0
+    reasons = [one.name for one in watching.decide(found, watchpolicy.POLICY).findings if one.column == fault]
+    assert "skew" in reasons
+    blind = checked(place, *more, "--features", "none")
+    assert blind.newest is not None and {one.skew for one in blind.newest.columns} == {None}
+    assert blind.quality is not None and blind.quality.unchecked == ["--features none"]
+    assert "warning: skew: not looked for" in capsys.readouterr().err
+
+
+def test_months_that_the_source_has_not_are_told(
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By default, with labels from anywhere: without a word, no skew would look like none found."""
+    place, out = log(tmp_path / "log", days(10, date(2031, 11, 4))), tmp_path / "drift.json"
+    flags = ["--reference", str(reference), "--log", str(place), "--out", str(out), "--lookback", "0"]
+    assert check.main(flags) == 0
+    told = Drift.read(out).quality
+    name = params.load().ingest.source
+    assert told is not None and told.unchecked == [f"{name} has no 2031-11"]
+    assert (
+        f"warning: skew: not looked for, or not everywhere: {name} has no 2031-11" in capsys.readouterr().err
+    )
 
 
 VALUES = {"string": "ab", "bool": (True, False), "date": None, "datetime": None}

@@ -45,7 +45,7 @@ def test_a_disk_that_takes_no_more_is_told(
 ) -> None:
     """While rows are staged, while an object of the log is copied, while one of the labels is."""
     place, out = log(tmp_path / "log", days(20)), tmp_path / "drift.json"
-    base = ["--reference", str(reference), "--out", str(out), "--log"]
+    base = ["--reference", str(reference), "--features", "none", "--out", str(out), "--log"]
     if full in ("rows", "footer"):  # of a Parquet file, where Polars says no number
         assert "check: no room to write" in told(100 if full == "rows" else 2000, *base, str(place))
     elif full == "log":

@@ -16,7 +16,7 @@ from monitoring import blocks, joining, lines, staging, windows
 from monitoring.joining import Joined
 from monitoring.logs import Reader
 from monitoring.reading import Found
-from monitoring.reference import AT, SCORE, VERSION
+from monitoring.reference import AT, FITS, SCORE, VERSION
 from monitoring.staging import Stage
 from tests.monitoring import toys
 from tests.serving.toys import table
@@ -181,8 +181,10 @@ def test_lines_of_another_version_need_not_have_the_schema_of_this_one(task: Tas
     frame = toys.rows(task, days=2, a_day=10)
     declared = table(task)
     others = [
-        toys.line(row, declared, version="v0.9.0", features={"z": [1]}, score="low")
-        for row in frame.to_dicts()
+        toys.line(
+            row, declared, version="v0.9.0", features={"z": [1]}, **({} if number else {"score": "low"})
+        )
+        for number, row in enumerate(frame.to_dicts())
     ]
     mine = [toys.line(row, declared) for row in frame.to_dicts()]
     bad = toys.line(frame.row(0, named=True), declared, version="v0.9.0", time="soon")
@@ -190,7 +192,10 @@ def test_lines_of_another_version_need_not_have_the_schema_of_this_one(task: Tas
     reader = Reader(declared, "toy", "v1.0.0")
     found = pl.concat(list(reader.batches(str(tmp_path))))
     assert found[VERSION].value_counts(sort=True).sort(VERSION).rows() == [("v0.9.0", 20), ("v1.0.0", 20)]
-    assert found.filter(pl.col(VERSION) == "v1.0.0").select("x", "y").equals(frame.select("x", "y"))
+    ours, old = (found.filter(pl.col(VERSION) == version) for version in ("v1.0.0", "v0.9.0"))
+    assert ours.select("x", "y").equals(frame.select("x", "y")) and ours[FITS].all()
+    assert not old[FITS].any() and old["x"].null_count() == 20
+    assert old[SCORE][0] is None and old[SCORE][1:].equals(frame[SCORE][1:]), "its answers are answers"
     assert (reader.found.malformed.lines, reader.found.others, reader.found.lines) == (0, 21, 41)
     assert not reader.found.missing and not reader.found.extra
 
@@ -201,10 +206,15 @@ def test_parquet_of_another_version_need_not_have_the_schema_of_this_one(tmp_pat
     parquet(frame, tmp_path / "2.parquet", nested=False)
     old = pl.read_parquet(path).with_columns(pl.lit("v0.9.0").alias("version"))
     old.with_columns(pl.struct(pl.lit(1).alias("z")).alias("features")).write_parquet(path)
+    old.with_columns(pl.col("key") + "'").write_parquet(tmp_path / "3.parquet")
     reader = Reader(TABLE, "toy", "v1.0.0")
     found = pl.concat(list(reader.batches(str(tmp_path))))
-    assert found[VERSION].value_counts(sort=True).sort(VERSION).rows() == [("v0.9.0", 20), ("v1.0.0", 20)]
-    assert (reader.found.malformed.lines, reader.found.others) == (0, 20)
+    assert found[VERSION].value_counts(sort=True).sort(VERSION).rows() == [("v0.9.0", 40), ("v1.0.0", 20)]
+    assert (reader.found.malformed.lines, reader.found.others) == (0, 40)
+    assert found[FITS].to_list() == [False] * 20 + [True] * 40, "the same schema, the same features"
+    assert found[SCORE].equals(pl.concat([frame[SCORE]] * 3))
+    old.with_columns(pl.lit("low").alias("score")).write_parquet(path)
+    assert pl.concat(list(Reader(TABLE, "toy", "v1.0.0").batches(str(path))))[SCORE].null_count() == 20
 
 
 def test_columns_that_are_missing_or_too_many_are_named(tmp_path: Path) -> None:

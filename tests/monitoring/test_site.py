@@ -27,7 +27,7 @@ from monitoring import site
 from monitoring.site import charts, data, heat, markup, page, performance
 from monitoring.site.headline import headline
 from tests.mainline.test_report_hostile import ATTACKS, poisoned
-from tests.monitoring import siting
+from tests.monitoring import siting, toys
 
 VOID = {"meta", "link", "line", "rect", "path", "circle", "br"}
 STYLE = (Path(site.__file__).parent / "page.css").read_text()
@@ -233,14 +233,62 @@ def test_performance_is_beside_the_recorded_figure_with_its_interval() -> None:
     told = words(shown())
     assert "0.4380" in told or "0.4170 [0.3890, 0.4450]" in told
     assert "0.3639 [0.3339, 0.3939]" in told, "the recorded figure"
-    assert "estimated, without labels" in told and "v2.1.0 on its test rows" in told
+    assert "estimated, labels pending" in told and "v2.1.0 on its test rows" in told
 
 
 def test_without_labels_the_estimate_is_drawn_as_one() -> None:
-    months = [siting.window(0, figures={}, against={})]
+    none = Labels(joined=0, pending=26_000, late=0, excluded={}, share=0.0)
+    months = [siting.window(0, figures={}, against={}, labels=none)]
     state = siting.state(drift=siting.drift(1).model_copy(update={"months": months}))
-    rows = re.findall(r">estimate<", page.render(state))
-    assert rows
+    assert ">estimate: pending, 0 % of labels<" in page.render(state)
+
+
+def test_a_partly_labelled_month_is_pending_and_its_estimate_is_drawn() -> None:
+    """Thirty of 1,200 labels are no measurement: the check writes figures of them all the same."""
+    frame = toys.rows("binary")
+    record = toys.measured(frame, toys.labelled(frame.head(30)))
+    month = record.months[-1]
+    assert month.figures["log_loss"].value is not None and month.estimated is not None
+    drawn = performance.section(siting.state(drift=record))
+    told = words(drawn)
+    assert f"estimate: pending, 2.5 % of labels v1.0.0 {markup.figure(month.estimated)}" in told
+    assert "estimated, labels pending" in told and "measured" not in told
+    assert markup.number(month.figures["log_loss"].value) not in drawn
+    enough = toys.measured(frame, toys.labelled(frame.head(960)))
+    assert "measured v1.0.0" in words(performance.section(siting.state(drift=enough)))
+
+
+def test_a_release_leaves_the_months_before_on_the_page() -> None:
+    record = siting.released()
+    told = words(page.render(siting.state(drift=record)))
+    assert [one.name for one in record.months] == ["2013-09", "2013-10", "2013-11"]
+    for month in record.months:
+        assert f"{month.name} measured" in told and markup.figure(month.figures["log_loss"]) in told
+        assert f"{month.name} {month.rows:,} {month.blocks}" in told
+    assert "v0.9.0 (1,000), v1.0.0 (200)" in told, "who answered a month that two versions share"
+    assert "Distance to v1.0.0's training window, by window" in told
+    numbers = re.findall(
+        r"<tr><th scope=\"row\">2013-\d\d</th><td.*?</tr>", performance.section(siting.state(drift=record))
+    )
+    assert all("0.5000 [0.4000, 0.6000]" not in one for one in numbers[:2]), "v0.9.0 promised something else"
+    assert "0.5000 [0.4000, 0.6000]" in numbers[2]
+
+
+def test_a_release_that_has_not_answered_yet_empties_nothing() -> None:
+    record = siting.released(until=date(2013, 11, 30))
+    told = words(page.render(siting.state(drift=record)))
+    assert [one.rows for one in record.recent] == [0, 0, 0]
+    assert "Nothing has been answered" not in told and "Every row that can have a label has one." in told
+    assert "2013-11 measured v0.9.0" in told
+
+
+def test_a_column_that_the_version_before_had_not_is_no_null_one() -> None:
+    before = siting.window(
+        0, ("new",), columns=[siting.column("new", 0, 0, rows=0, distance=None, nulls=0.0)]
+    )
+    after = siting.window(1, ("new",), columns=[siting.column("new", 0, 0, nulls=0.5, nulls_reference=0.1)])
+    found = siting.drift(1).model_copy(update={"months": [before, after], "newest": None})
+    assert "new null 10 % – not computed 50 %" in words(data.quality(siting.state(drift=found)))
 
 
 def test_no_labels_and_no_estimate_draw_nothing() -> None:

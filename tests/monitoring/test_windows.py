@@ -14,14 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainline.schema import Task
+from mainline.watching import newest_labelled_month
 from monitoring import labels, windows
 from monitoring.observed import KNOWN
-from monitoring.reference import SCORE, VERSION
+from monitoring.reference import AT, FITS, SCORE, VERSION
+from pipeline.evaluation.figures import Decision
 from tests.monitoring import toys
 from tests.monitoring.toys import UNTIL, column, labelled, measured, reference, rows
 from tests.serving.toys import table
 
 TASKS: list[Task] = ["binary", "multiclass", "regression"]
+AT_NOON = pl.col("time").dt.truncate("1d").dt.offset_by("12h").alias(AT)
 DAYS = st.dates(date(1970, 1, 1), date(2100, 1, 1))
 
 
@@ -234,6 +237,61 @@ def test_a_release_in_the_middle_counts_by_version() -> None:
     window = measured(frame, labelled(frame)).recent[-1]
     assert window.versions == {"v0.9.0\\n\\x40x": 200, "v1.0.0": 200}
     assert (window.rows, window.labels.joined) == (200, 200)
+
+
+def test_months_keep_what_the_versions_before_answered() -> None:
+    """A release must not empty the page: what decides is production's alone, what is shown is everyone's."""
+    frame = toys.answered_by("v0.9.0", until=date(2013, 11, 25))
+    decides = replace(reference(), decision=Decision(0.5, 1, 1))
+    found = measured(frame, labelled(frame), reference=decides)
+    october, november = found.months
+    assert (october.rows, october.versions) == (1240, {"v0.9.0": 1240})
+    assert (november.rows, november.versions) == (1200, {"v0.9.0": 1000, "v1.0.0": 200})
+    for month in found.months:
+        assert month.labels.joined == month.rows and month.figures["log_loss"].low is not None
+        assert month.against == {}, "no version promised that"
+        assert column(month, "x").rows == month.rows and month.score is not None and month.target is not None
+        assert month.figures.keys().isdisjoint({"cost", "accuracy"}), "another version had another threshold"
+    assert [one.rows for one in found.recent] == [0, 0, 200]
+    assert found.recent[-1].against["log_loss"].value is not None and "cost" in found.recent[-1].figures
+    alone = measured(frame.filter(pl.col(VERSION) == "v1.0.0"), labelled(frame), reference=decides)
+    assert found.newest == alone.newest
+    same = {"versions": found.recent[-1].versions}
+    assert found.recent[-1] == alone.recent[-1].model_copy(update=same)
+    assert newest_labelled_month(found, 0.8) == "2013-11"
+    waiting = toys.answered_by("v0.9.0", until=UNTIL)
+    assert newest_labelled_month(measured(waiting, labelled(waiting)), 0.8) is None, "it answered in no month"
+
+
+def test_a_key_that_two_versions_answered_is_one_row_of_its_month() -> None:
+    frame = rows("binary")
+    old = frame.with_columns(pl.lit("v0.9.0").alias(VERSION), AT_NOON)
+    new = frame.head(200).with_columns(
+        pl.lit("v1.0.0").alias(VERSION), AT_NOON.dt.offset_by("1h"), pl.lit(0.999).alias(SCORE)
+    )
+    found = measured(pl.concat([new, old]), labelled(frame))
+    month = found.months[-1]
+    assert (month.rows, month.duplicates, month.versions) == (1200, 200, {"v0.9.0": 1200, "v1.0.0": 200})
+    assert month.figures["log_loss"] == measured(frame, labelled(frame)).months[-1].figures["log_loss"]
+    assert found.recent[0].rows == 200 and found.recent[0].duplicates == 0
+
+
+def test_what_the_version_before_could_not_have_is_neither_null_nor_skewed() -> None:
+    """Its schema may be another one: then its answers count, and its features are of no column."""
+    frame = toys.answered_by("v0.9.0", until=date(2013, 11, 15))
+    old = pl.col(VERSION) == "v0.9.0"
+    frame = frame.with_columns(pl.when(~old).then("x").alias("x"), (~old).alias(FITS))
+    anew = frame.select("key", (pl.col("y") + 1).alias("y"))
+    october, november = measured(frame, labelled(frame), anew=anew).months
+    assert (october.rows, october.labels.joined, november.rows) == (1240, 1240, 1200)
+    assert (column(october, "x").rows, column(october, "x").distance) == (0, None)
+    assert (column(november, "x").rows, column(november, "x").nulls) == (600, 0)
+    assert column(november, "y").skew == 1 and column(october, "y").skew is None
+    assert october.score is not None and october.score.rows == 1240
+    # An answer that cannot be one of this model's is of no figure.
+    blank = frame.with_columns(pl.when(~old).then(SCORE).alias(SCORE))
+    october, november = measured(blank, labelled(frame)).months
+    assert (october.rows, october.versions, november.rows) == (0, {"v0.9.0": 1240}, 600)
 
 
 def test_labels_of_unknown_keys_are_ignored_and_counted() -> None:

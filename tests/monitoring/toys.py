@@ -17,7 +17,7 @@ from mainline.schema import FeatureTable, Task
 from monitoring import labels, observed, windows
 from monitoring.observed import Observed
 from monitoring.reading import Found
-from monitoring.reference import SCORE, Reference
+from monitoring.reference import SCORE, VERSION, Reference
 from monitoring.tallies import DAY
 from tests import watchpolicy
 from tests.serving.toys import table
@@ -75,6 +75,14 @@ def _outcome(task: Task, random: np.random.Generator, n: int) -> tuple[Any, Any]
     return value, value + random.normal(0, 1, n)
 
 
+def answered_by(before: str, until: date, first: date = date(2013, 10, 1), days: int = 61) -> pl.DataFrame:
+    """Rows that version `before` answered up to `until`, and v1.0.0 from then on."""
+    old = pl.col("time").cast(pl.Date) <= until
+    return rows("binary", days, first=first).with_columns(
+        pl.when(old).then(pl.lit(before)).otherwise(pl.lit("v1.0.0")).alias(VERSION)
+    )
+
+
 def labelled(frame: pl.DataFrame, task: Task = "binary") -> pl.DataFrame:
     return labels.normal(frame.select("key", "target"), table(task))
 
@@ -104,8 +112,8 @@ def at_once(
     """What rows in memory say, without the disk that `joining` meets them on."""
     only = observed.part(rows, labels, reference, known_by, anew)
 
-    def within(first: date, last: date) -> pl.DataFrame:
-        return only.outcomes.filter(pl.col(DAY).is_between(first, last))
+    def within(first: date, last: date, whose: str) -> pl.DataFrame:
+        return only.outcomes.filter(pl.col(DAY).is_between(first, last) & pl.col(whose))
 
     key = reference.table.key.name
     unknown = labels.join(rows.select(key), on=key, how="anti").height if labels is not None else 0

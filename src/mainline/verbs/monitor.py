@@ -77,6 +77,9 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
     )
     verb.add_argument("--labels", metavar="PLACE", help="Parquet with key and target, or `source`")
     verb.add_argument(
+        "--features", choices=(SOURCE, "none"), help="to hold served ones against (default: the raw data's)"
+    )
+    verb.add_argument(
         "--until", metavar="DAY", help="the last day looked at, or `yesterday` (UTC); default: the log's"
     )
     verb.add_argument("--known-by", metavar="TIME", help="hide labels that were not known then; for a replay")
@@ -148,6 +151,7 @@ def _flags(options: argparse.Namespace, place: str) -> list[str]:
         "--reference": str(watched.FOLDER),
         "--log": place,
         "--labels": options.labels or os.environ.get(LABELS) or SOURCE,
+        "--features": options.features,
         "--until": options.until,
         "--known-by": options.known_by,
         "--out": str(MEASURED),
