@@ -19,6 +19,7 @@ from tests.e2e import leftovers, needs
 from tests.e2e.narration import Narrator
 from tests.e2e.play import Play, Stopped, opened
 from tests.e2e.steps import STEPS
+from usecase.source import SOURCES
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -26,7 +27,7 @@ ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main(arguments: list[str] | None = None) -> int:
     """0 when every step went well, 1 when one did not, 130 after Ctrl-C, SIGTERM, or a closed terminal."""
     options = _parser().parse_args(arguments)
-    if why := needs.lacking(sys.platform, needs.git_version()):
+    if why := needs.lacking(sys.platform, needs.git_version(), SOURCES):
         print(why, file=sys.stderr)
         return 1
     _end_as_ctrl_c()

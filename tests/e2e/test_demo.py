@@ -18,13 +18,18 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import leftovers
+from tests.e2e import leftovers, needs
 from tests.e2e.hub import APP, MAIN
 from tests.e2e.steps import STEPS
 from tests.imports import ROOT
 from tests.servers import REPOSITORY
+from usecase.source import SOURCES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("act")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("act"),
+    pytest.mark.skipif(needs.FLIGHTS not in SOURCES, reason="the demo plays flights"),
+]
 
 COMMAND = (sys.executable, "-m", "tests.e2e", "--fast")
 LIMIT = 1800  # seconds; about six minutes where nothing else runs

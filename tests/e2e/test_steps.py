@@ -79,9 +79,10 @@ def test_a_page_that_does_not_answer_is_named(site: str, tmp_path: Path) -> None
     ],
 )
 def test_what_the_machine_lacks_is_said(platform: str, git: str, says: str) -> None:
-    found = needs.lacking(platform, git)
+    found = needs.lacking(platform, git, [needs.FLIGHTS])
     assert says in found and bool(found) is bool(says)
 
 
 def test_this_machine_lacks_nothing() -> None:
-    assert needs.lacking(sys.platform, needs.git_version()) == ""
+    assert needs.lacking(sys.platform, needs.git_version(), [needs.FLIGHTS]) == ""
+    assert "plays flights" in needs.lacking(sys.platform, needs.git_version(), ["wine"])
