@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -438,7 +437,8 @@ def test_the_stage_reads_the_folders_and_the_other_policy(
     assert champion.ROWS == stage.ROWS and champion.FOLDER == stage.CHAMPION
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "FEATURES", table("binary"))
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text() + extra(policy()))
+    params = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"gate": policy().model_dump(mode="json")}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     model(paths.MODELS, "binary", 2.0)
     paths.FEATURES.mkdir(parents=True)
     frames.write(rows("binary"), paths.FEATURES / "test.parquet")
@@ -472,11 +472,6 @@ def test_the_stage_reads_the_folders_and_the_other_policy(
     with pytest.raises(IntegrityError):
         stage.main([])
     assert "compared on 2,000 rows in 20 blocks" in capsys.readouterr().out
-
-
-def extra(gate: GatePolicy) -> str:
-    """The section again, at the end of the file: YAML takes the last one."""
-    return f"\ngate: {json.dumps(gate.model_dump(mode='json'))}\n"
 
 
 def test_a_month_of_the_example_takes_seconds(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_two_processes_share_a_folder_and_lose_nothing(tmp_path: Path) -> None:
     assert [process.wait(60) for process in both] == [0, 0]
     found = {(line["who"], line["n"]) for line in _lines(tmp_path)}
     assert found == {(who, n) for who in "ab" for n in range(500)}
-    assert len(list(tmp_path.iterdir())) > 5
+    assert len(list(tmp_path.iterdir())) > 2, "set aside more than once; how often is a race"
 
 
 def test_a_full_disk_is_an_error_not_a_loss(tmp_path: Path) -> None:
