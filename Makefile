@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 
 UV_VERSION := 0.13.8
 SYNC ?=  # flags of uv sync, for a machine that needs less: make setup SYNC=--no-default-groups
+# Of all tests at once: one more than there are cores, since many wait for a server or a process.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BIN := .venv/bin
 # The Python of the machine, not that of .venv, which has no pip.
 PYTHON ?= $(firstword $(filter-out $(CURDIR)/$(BIN)/%,$(shell type -ap python3 2>/dev/null)) python3)
@@ -43,7 +45,7 @@ test: setup tests/node_modules/.package-lock.json ## the fast tests
 
 .PHONY: test-all
 test-all: setup tests/node_modules/.package-lock.json ## every test, with coverage
-	@pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered -q
+	@pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered -q
 
 .PHONY: test-ci
 test-ci: setup tests/node_modules/.package-lock.json ## the workflows and the Jenkinsfile, executed (needs Java)
