@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -111,26 +112,42 @@ UNSEEN = {"export": {"onnxscript", "onnx-ir"}}  # torch's exporter imports them:
 
 @pytest.mark.parametrize("stage", _stages())
 def test_a_stage_has_the_exact_versions_of_its_libraries_as_parameters(stage: str) -> None:
-    """Otherwise an upgrade would silently reuse a model that another version made."""
+    """Otherwise an upgrade would silently reuse a model that another version made.
+
+    What a use case alone imports need only be exact somewhere: a fork touches no dvc.yaml.
+    """
     verb = _stages()[stage]["cmd"].split()[3]
     files = imports.closure("pipeline.__main__") | imports.closure(f"pipeline.{verb}")
-    names = set().union(*(imports.foreign(_module(file)) for file in files)) - sys.stdlib_module_names
-    distributions = metadata.packages_distributions()
-    needed = {utils.canonicalize_name(distributions[name][0]) for name in names}
-    exact = _exact(stage)
-    missing = (needed | UNSEEN.get(stage, set())) - exact - UNPINNED
+    theirs = {file for file in files if file.parts[1] == "usecase"}
+    needed = _distributions(files - theirs) | UNSEEN.get(stage, set())
+    missing = needed - _exact(_kept(stage)) - UNPINNED
     assert not missing, f"{stage}: name a group of pyproject.toml that holds an exact {missing}"
+    missing = _distributions(theirs) - _exact(GROUPS) - UNPINNED
+    assert not missing, f"{stage}: pin {missing} in the group `data` of pyproject.toml"
+
+
+def _distributions(files: set[Path]) -> set[str]:
+    names = set().union(*(imports.foreign(_module(file)) for file in files)) - sys.stdlib_module_names
+    found = metadata.packages_distributions()
+    return {utils.canonicalize_name(found[name][0]) for name in names}
 
 
 def _module(file: Path) -> str:
     return ".".join(file.relative_to("src").with_suffix("").parts).removesuffix(".__init__")
 
 
-def _exact(stage: str) -> set[str]:
-    """What stands with one version in the groups that are parameters of the stage."""
-    groups = tomllib.loads((imports.ROOT / "pyproject.toml").read_text())["dependency-groups"]
+GROUPS = tomllib.loads((imports.ROOT / "pyproject.toml").read_text())["dependency-groups"]
+
+
+def _kept(stage: str) -> set[str]:
+    """The groups that are parameters of the stage."""
     kept = [entry["pyproject.toml"] for entry in _stages()[stage]["params"] if isinstance(entry, dict)]
-    lines = [line for names in kept for name in names for line in groups[name.split(".")[1]]]
+    return {name.split(".")[1] for names in kept for name in names}
+
+
+def _exact(groups: Iterable[str]) -> set[str]:
+    """What stands with one version in these groups."""
+    lines = [line for name in groups for line in GROUPS[name]]
     found = [Requirement(line) for line in lines if isinstance(line, str)]
     return {
         utils.canonicalize_name(one.name) for one in found if re.fullmatch(r"==[\w.]+", str(one.specifier))
