@@ -54,15 +54,17 @@ class Month:
 class _Once(yaml.SafeLoader):
     """Of a key that stands there twice, YAML takes the last one without a word."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As it is written: later PyYAML puts merged keys beside those that override them."""
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"{key.value} stands there twice", problem_mark=key.start_mark
                 )
-            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
-        return super().construct_mapping(node, deep=deep)
+            seen.add(key.value)
+        return node
 
 
 def read(path: Path = PARAMS) -> dict[str, Any]:

@@ -91,16 +91,13 @@ class Dvc:
 
         Raises StorageError for a lock that cannot be read.
         """
-        path = self.root / LOCK
-        if not path.exists():
-            return {}
-        found, lock = self.leftover(), self.lock()
-        if found:
+        if found := self.leftover():
+            lock = self.lock()
             kept = {name: stage for name, stage in lock["stages"].items() if name not in found}
             text = yaml.safe_dump(
                 {**lock, "stages": kept}, sort_keys=False, width=sys.maxsize, allow_unicode=True
             )
-            write_atomically(path, text.encode())
+            write_atomically(self.root / LOCK, text.encode())
         return found
 
     def leftover(self) -> dict[str, list[str]]:

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from mainline.deploy.state import State
 from mainline.deploy.swapping import Limits
 from mainline.releases import Artifact, Release
 from serving import build, schemas
+from tests.deploy import test_local
 from tests.deploy.releasing import release
 from tests.deploy.test_local import leftovers, until
 from tests.imports import ROOT
@@ -60,35 +60,23 @@ def target(tmp_path: Path) -> Iterator[Local]:
     until(lambda: not leftovers(made.folder))
 
 
-class Load:
-    """Clients on connections of their own, that ask until the end; what was acknowledged, by its key."""
+class Load(test_local.Load):
+    """The same for rows of the use case; what was acknowledged, by its key."""
 
     def __init__(self, port: int) -> None:
-        self.port, self.ending = port, threading.Event()
+        super().__init__(port, CLIENTS)
         self.acknowledged: dict[str, str] = {}  # version by key
-        self.failures: list[str] = []
-        self.threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(CLIENTS)]
-
-    def __enter__(self) -> Load:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ending.set()
-        for thread in self.threads:
-            thread.join(60)
 
     def more(self) -> None:
         """Until so many more have been answered."""
         enough = len(self.acknowledged) + ENOUGH
         until(lambda: len(self.acknowledged) >= enough, 60)
 
-    def _ask(self, client: int) -> None:
+    def run(self, number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        row, number = schemas.example(FEATURES), 0
+        row, asked = schemas.example(FEATURES), 0
         while not self.ending.is_set():
-            key, number = f"{client}-{number}", number + 1
+            key, asked = f"{number}-{asked}", asked + 1
             body = json.dumps({"rows": [{**row, FEATURES.key.name: key}]})
             try:
                 connection.request("POST", "/predict", body, {"Content-Type": "application/json"})

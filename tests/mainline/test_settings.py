@@ -52,6 +52,25 @@ def test_every_problem_is_listed_by_its_full_name() -> None:
         assert expected in text
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("a: 1\na: 2", "a stands there twice"), ("s: {a: 1, 'a': 2}", "a stands there twice"), ("[a]: 1", "")],
+)
+def test_what_yaml_would_take_without_a_word_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="not valid YAML") as caught:
+        read(tmp_path / "params.yaml")
+    assert why in str(caught.value)
+
+
+def test_a_key_that_overrides_a_merged_one_does_not_stand_there_twice(tmp_path: Path) -> None:
+    """PyYAML merges into the nodes, and may do so before it makes the mapping of them."""
+    text = "base: &base {x: 1, y: 1}\none: &one\n  <<: *base\n  x: 2\ntwo:\n  <<: *one\n  y: 3\n"
+    (tmp_path / "params.yaml").write_text(text)
+    found = read(tmp_path / "params.yaml")
+    assert (found["one"], found["two"]) == ({"x": 2, "y": 1}, {"x": 2, "y": 3})
+
+
 @pytest.mark.parametrize("value", ["2", 2.5, True, None, [2]])
 def test_types_are_not_coerced(value: object) -> None:
     with pytest.raises(ConfigError, match=r"inner\.count"):

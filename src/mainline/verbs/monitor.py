@@ -77,7 +77,10 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
     )
     verb.add_argument("--labels", metavar="PLACE", help="Parquet with key and target, or `source`")
     verb.add_argument(
-        "--features", choices=(SOURCE, "none"), help="to hold served ones against (default: the raw data's)"
+        "--features",
+        choices=(SOURCE, "none"),
+        help="`source`: computed anew from the raw data, and held against those served; `none`: not held "
+        "against anything (default: source, where it has these months)",
     )
     verb.add_argument(
         "--until", metavar="DAY", help="the last day looked at, or `yesterday` (UTC); default: the log's"
