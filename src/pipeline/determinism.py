@@ -5,9 +5,10 @@ They must be set before the first import of numpy, torch or scikit-learn, so `pi
 
 - ATen and oneDNN choose kernels by processor: both are held at AVX2.
 - MKL's AVX2 mode is kept by Intel's processors only; on AMD it runs kernels made for Zen, with other sums
-  (`perf` on an EPYC shows `sgemm_kernel_0_zen`). COMPATIBLE is the one mode that is the same on both: a slow
-  test compares the digest of a training with that of an emulated Haswell.
-- numpy's exp and log have AVX-512 forms with other last digits; OpenBLAS (in scikit-learn) chooses by core.
+  (`perf` on an EPYC shows `sgemm_kernel_0_zen`). COMPATIBLE is the one mode that is the same on both, and
+  slow: `training.arithmetic` gives most of its work to numpy's OpenBLAS. A slow test compares the digest of a
+  training with that of an emulated Haswell.
+- numpy's exp and log have AVX-512 forms with other last digits; OpenBLAS (in numpy, scipy) chooses by core.
 - The number of threads splits sums, so it is a constant, not the machine's core count. MKL must not lower it.
 """
 

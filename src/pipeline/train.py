@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,7 +26,7 @@ from mainline.records import Epoch, Training
 from mainline.schema import Task
 from pipeline import determinism, frames, params, paths
 from pipeline.tracking.tracker import Tracker
-from pipeline.training import calibrate, predictor, progress
+from pipeline.training import arithmetic, calibrate, predictor, progress
 from pipeline.training.checkpoint import Checkpoint, Checkpoints
 from pipeline.training.predictor import Predictor
 from pipeline.training.progress import Run, best
@@ -171,8 +172,7 @@ def main(_arguments: list[str]) -> int:
     """The stage: features in, `models/model.safetensors` and `reports/training.json` out."""
     every = params.load()
     settings = every.train
-    torch.set_num_threads(settings.threads)
-    torch.use_deterministic_algorithms(True)
+    arithmetic.reproducible(settings.threads)
     device = choose_device(settings.device)
     files = {name: paths.FEATURES / f"{name}.parquet" for name in ("train", "validation")}
     columns = [column.name for column in (*FEATURES.features, FEATURES.target)]
@@ -260,7 +260,7 @@ def count(model: Predictor) -> int:
 def fingerprint(
     settings: params.Train, model: Predictor, digests: dict[str, str], device: torch.device
 ) -> str:
-    """SHA-256 of all that decides the result: parameters, encoding, data, code, torch and device class."""
+    """SHA-256 of all that decides the result: parameters, encoding, data, code, libraries, device class."""
     here = Path(__file__).parent
     code = [Path(__file__), here / "targets.py", *sorted((here / "training").glob("*.py"))]
     code += sorted(Path(str(network.__file__)).parent.rglob("*.py"))
@@ -269,6 +269,7 @@ def fingerprint(
         settings.model_dump_json(),
         json.dumps(asdict(model.spec)),
         torch.__version__,
+        np.__version__,
         device_class(device),
     ]
     parts += [*digests.values(), *(hashlib.sha256(file.read_bytes()).hexdigest() for file in code)]

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -25,7 +24,7 @@ from pipeline import featurize, ingest, params, paths
 from pipeline.evaluation import baselines, bootstrap, figures
 from pipeline.targets import targets
 from pipeline.train import choose_device, fit
-from pipeline.training import predictor
+from pipeline.training import arithmetic, predictor
 from pipeline.training.tensors import prepare
 from usecase.schema import FEATURES
 
@@ -43,8 +42,7 @@ MODEL, RIVAL = "model", "hist_gradient_boosting"
 def main(_arguments: list[str]) -> int:
     """Write reports/walkforward.json and .md. Raises what ingest, featurize and train raise."""
     settings = params.load()
-    torch.set_num_threads(settings.train.threads)
-    torch.use_deterministic_algorithms(True)
+    arithmetic.reproducible(settings.train.threads)
     table, months = everything(settings)
     tests = months[MIN_TRAIN_MONTHS + 1 :]
     if not tests:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,14 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from pipeline import determinism
 
 determinism.pin()
-if "--mkl" in sys.argv:  # another mode of MKL, with other bytes: what the pin costs
-    os.environ["MKL_CBWR"] = sys.argv[sys.argv.index("--mkl") + 1]
 
 import torch  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
 from pipeline import params, train  # noqa: E402
-from pipeline.training import progress, tensors  # noqa: E402
+from pipeline.training import arithmetic, progress, tensors  # noqa: E402
 from tests.pipeline.rows import feature_rows  # noqa: E402
 from usecase.schema import FEATURES  # noqa: E402
 
@@ -62,7 +59,7 @@ def main() -> int:
 
 def compare(name: str, settings: params.Train, count: int) -> None:
     """Print one table: our loop beside the usual ones, and beside what the processor could do."""
-    torch.set_num_threads(settings.threads)
+    arithmetic.reproducible(settings.threads)
     device = train.choose_device(settings.device)
     frame = feature_rows(count, seed=0)
     model, rows, _ = tensors.prepare(frame, frame, FEATURES, settings)

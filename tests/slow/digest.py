@@ -1,8 +1,7 @@
 """Print a digest of each part of a small run, under the pins: natively and emulated they must be the same.
 
 `digest.py`: the shipped network through the pipeline's own training, figures with their intervals, and
-numpy's functions. `digest.py baselines`: scikit-learn's fits. Any other argument replaces MKL's mode, e.g.
-AVX2.
+numpy's functions. `digest.py baselines`: scikit-learn's fits.
 """
 
 import os
@@ -16,8 +15,6 @@ from pipeline import determinism  # noqa: E402
 
 determinism.pin()
 BASELINES = "baselines" in sys.argv
-for mode in set(sys.argv[1:]) - {"baselines"}:
-    os.environ["MKL_CBWR"] = mode
 if BASELINES:
     # numpy's AVX2 argsort, which scikit-learn's bins call, crashes qemu 7.2, but no processor we have.
     # Without it in both, everything of scikit-learn, scipy and OpenBLAS is still compared.
@@ -48,18 +45,16 @@ def main() -> None:
 
 def trained(train: pl.DataFrame, validation: pl.DataFrame) -> np.ndarray:
     """What the shipped network says of the validation rows, after `fit` with the shipped parameters."""
-    import torch
-
     from mainline.settings import read
     from pipeline.params import Train
     from pipeline.train import fit
+    from pipeline.training import arithmetic
     from pipeline.training.predictor import predict
     from pipeline.training.tensors import prepare
 
     few = {"device": "cpu", "epochs": EPOCHS, "batch_size": BATCH}
     settings = Train.model_validate(read(ROOT / "params.yaml")["train"] | few)
-    torch.set_num_threads(settings.threads)
-    torch.use_deterministic_algorithms(True)
+    arithmetic.reproducible(settings.threads)
     model, *windows = prepare(train, validation, FEATURES, settings)
     show("initial weights", *(value.numpy() for value in model.state_dict().values()))
     history = fit(model, *windows, settings)

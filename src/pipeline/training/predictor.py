@@ -24,6 +24,7 @@ from mainline.schema import FeatureTable, Task
 from usecase.model import build
 from usecase.params import Model
 
+SCORING_ROWS = 2048  # at once where no gradient is needed: what lies between layers stays in the cache
 MIN_ROWS = 20  # a value seen in fewer rows is treated as an unknown one: nothing was learnt about it
 # A number's bins end at these shares of its training rows: finer in the tails, which are rare and tell most.
 SHARES = (0, 0.005, 0.02, 0.07, 0.15, 0.3, 0.45, 0.6, 0.75, 0.87, 0.94, 0.98, 0.995, 0.999, 1)
@@ -103,11 +104,13 @@ class Numbers(nn.Module):
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Float [B, N] with NaN for missing to float [B, width]."""
-        x = numbers.index_select(1, self.source)
-        encoded = ((x - self.lower) * self.scale).clamp(0, 1) - self.mean
-        encoded = torch.where(x.isnan(), 0.0, encoded)
-        missing = numbers.index_select(1, self.flags).isnan().to(encoded.dtype)
-        return torch.cat([encoded, missing], 1)
+        columns = numbers.t().contiguous()  # rows are gathered faster than columns, here and in ONNX
+        x = columns.index_select(0, self.source)  # a copy, changed in place; NaN stays until the last step
+        x.sub_(self.lower[:, None]).mul_(self.scale[:, None]).clamp_(0, 1).sub_(self.mean[:, None])
+        # the same, and quicker here; in ONNX it would be five nodes instead of two
+        x = x.nan_to_num_(0.0) if self.training else torch.where(x.isnan(), 0.0, x)
+        missing = columns.index_select(0, self.flags).isnan().to(x.dtype)
+        return torch.cat([x, missing]).t()
 
     @classmethod
     def fit(cls, numbers: np.ndarray) -> Numbers:
@@ -221,7 +224,7 @@ def _codes(values: pl.Series, vocabulary: tuple[str, ...]) -> np.ndarray:
     return known.fill_null(0).to_numpy()
 
 
-def predict(predictor: Predictor, frame: pl.DataFrame, batch_size: int = 65536) -> np.ndarray:
+def predict(predictor: Predictor, frame: pl.DataFrame, batch_size: int = SCORING_ROWS) -> np.ndarray:
     """Calibrated predictions, float32 [rows] or [rows, K], on the device where the predictor is."""
     codes, numbers = encode(frame, predictor.spec)
     device = predictor.slope.device

@@ -14,12 +14,11 @@ from mainline.errors import DataError
 from mainline.schema import FeatureTable
 from pipeline.params import Train
 from pipeline.targets import targets
-from pipeline.training.predictor import Numbers, Predictor, Spec, encode
+from pipeline.training.predictor import SCORING_ROWS, Numbers, Predictor, Spec, encode
 
 # Share of values hidden in each epoch. It teaches code 0 what unknown means, and keeps the model from leaning
 # on any one number: in the example's walk-forward this was worth more than all else against shifts by month.
 HIDDEN_CODES, HIDDEN_NUMBERS = 0.02, 0.1
-SCORING_ROWS = 65_536  # rows at once where no gradient is needed
 
 
 @dataclass(frozen=True)
