@@ -40,7 +40,7 @@ def prepare(git: Git, stage: str = promotion.PRODUCTION, folder: Path = FOLDER) 
     Raises RecordError while no version was released or when its tag is not its own, GitError.
     """
     book = ledger.refresh(git, policy.release().model)
-    turn, tag = _current(book, stage)
+    turn, tag, passed = current(git, book, stage)
     release = verification.record(book, turn.version, tag) if turn.version else None
     if release is None:
         raise RecordError(f"no version stands at {turn.assignment}", remedy="mainline status")
@@ -55,7 +55,7 @@ def prepare(git: Git, stage: str = promotion.PRODUCTION, folder: Path = FOLDER) 
         write_atomically(folder / Path(path).name, content)
     reference = _reference(release, folder, turn.tag.when[:10] or None)
     write_atomically(folder / RECORD, reference.model_dump_json().encode())
-    return Watched(release, reference, _fetch(git, release, folder))
+    return Watched(release, reference, (*passed, *_fetch(git, release, folder)))
 
 
 def fetch_model(git: Git, watched: Watched, folder: Path = FOLDER) -> Path:
@@ -70,14 +70,17 @@ def fetch_model(git: Git, watched: Watched, folder: Path = FOLDER) -> Path:
     return path
 
 
-def _current(book: Book, stage: str) -> tuple[Turn, Tag]:
-    turn = book.current(stage)
+def current(git: Git, book: Book, stage: str) -> tuple[Turn, Tag, list[str]]:
+    """The stage's turn, its version's tag, and a word for each newer production tag that proves nothing."""
+    turn, passed = (
+        champion.in_production(git, book) if stage == promotion.PRODUCTION else (book.current(stage), [])
+    )
     if turn is None or turn.version is None:
         raise RecordError(
             f"no version of {book.model} is in {stage}, so there is nothing to watch",
             remedy="mainline release; or --stage staging",
         )
-    return turn, book.versions()[turn.version]
+    return turn, book.versions()[turn.version], passed
 
 
 def _reference(release: Release, folder: Path, promoted: str | None) -> Reference:

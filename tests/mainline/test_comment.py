@@ -243,6 +243,31 @@ class TestVerb:
         assert f"comment of pull request {number} would create by api" in done.stdout
         assert server.proxy.writes() == []
 
+    def test_a_draft_writes_nothing_to_the_forge_and_says_where_it_belongs(
+        self, server: GitHubServer, tmp_path: Path
+    ) -> None:
+        number = server.pull_request()["number"]
+        _write(tmp_path, "report")
+        server.proxy.seen.clear()
+        done = _call(tmp_path, server, f"--pr={number}", "--draft=out")
+        assert done.stdout.splitlines() == [
+            f"number={number}", "method=POST", f"path=issues/{number}/comments", "doubles=", "cml=true",
+        ]  # fmt: skip
+        assert server.proxy.writes() == []
+        ours = [server.comment(number, BY_CML, ROBOT) for _ in range(2)]
+        said = _done(_call(tmp_path, server, f"--pr={number}", "--draft=out", "--json"))
+        assert (said["method"], said["path"]) == ("PATCH", f"issues/comments/{ours[1]}")
+        assert (said["doubles"], said["cml"]) == (str(ours[0]), "false")
+
+    def test_a_draft_of_a_report_on_an_older_commit_says_nothing_to_a_step(
+        self, server: GitHubServer, tmp_path: Path
+    ) -> None:
+        _write(tmp_path, "old")
+        number = server.pull_request()["number"]
+        done = _call(tmp_path, server, f"--pr={number}", f"--sha={SHA}", "--draft=out")
+        assert (done.returncode, done.stdout) == (0, "") and "has moved on" in done.stderr
+        assert not (tmp_path / "out").exists()
+
     def test_a_report_on_an_older_commit_does_not_replace_a_newer_one(
         self, server: GitHubServer, tmp_path: Path
     ) -> None:

@@ -43,8 +43,21 @@ class Runner:
     scratch: Path
     variables: Mapping[str, str]
 
-    def run(self, workflow: str, event: str, payload: Mapping[str, Any], checkout: Path, **extra: str) -> Ran:
-        """Run `workflow` as of the commit in `checkout`; `extra` is added to its environment."""
+    def run(
+        self,
+        workflow: str,
+        event: str,
+        payload: Mapping[str, Any],
+        checkout: Path,
+        *,
+        actor: str = "ada",
+        only: str = "",
+        **extra: str,
+    ) -> Ran:
+        """Run `workflow` as of the commit in `checkout`, started by `actor`; of its jobs `only` this one.
+
+        `extra` is added to its environment.
+        """
         self.scratch.mkdir(parents=True, exist_ok=True)
         file = self.scratch / "event.json"
         file.write_text(json.dumps(payload))
@@ -59,6 +72,7 @@ class Runner:
             "--action-cache-path", str(self.scratch / "act"), "--defaultbranch", DEFAULT,
             *_flags("--local-repository", _standins()), *_flags("--env", environment),
             *_flags("--var", self.variables), "--secret", f"GITHUB_TOKEN={TOKEN}",
+            "--actor", actor, *(("--job", only) if only else ()),
         ]  # fmt: skip
         done = subprocess.run(
             command, cwd=checkout, env=self._env(), capture_output=True, text=True, timeout=900

@@ -72,18 +72,26 @@ class World:
                 path.chmod(0o644)
                 path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
 
-    def pull_request(self, branch: str, *, head: str = REPOSITORY, labels: tuple[str, ...] = ()) -> Ran:
+    def pull_request(
+        self,
+        branch: str,
+        *,
+        head: str = REPOSITORY,
+        labels: tuple[str, ...] = (),
+        author: str = "ada",
+        **how: str,
+    ) -> Ran:
         """ci.yml for a pull request of `branch`; `head` is another repository for one of a fork."""
         sha = clones.git(self.origin, "rev-parse", branch)
         payload = {
             "number": 1,
             "pull_request": {
-                "number": 1, "user": {"login": "ada"}, "labels": [{"name": name} for name in labels],
+                "number": 1, "user": {"login": author}, "labels": [{"name": name} for name in labels],
                 "head": {"ref": branch, "sha": sha, "repo": {"full_name": head, "fork": True}},
                 "base": {"ref": DEFAULT, "repo": {"full_name": REPOSITORY}},
             },
         }  # fmt: skip
-        return self.run("ci.yml", "pull_request", payload, branch)
+        return self.run("ci.yml", "pull_request", payload, branch, **how)
 
     def run(self, workflow: str, event: str, payload: dict[str, Any], branch: str, **extra: str) -> Ran:
         self.runs += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from mainline.records import Validation
@@ -114,6 +116,33 @@ def test_a_fork_is_never_trained(world: World) -> None:
     assert ran.jobs["required"] == "failure" and "never trained here" in ran.output
     assert clones.git(world.origin, "rev-parse", "idea") == before
     assert [path.name for path in world.artifact("report-fork").iterdir()] == ["report.json"]
+
+
+DEPENDABOT = "dependabot[bot]"
+
+
+def test_a_run_that_dependabot_started_asks_no_remote_and_is_not_trained(world: World) -> None:
+    before = world.change("bumped", "params.yaml", world.params("train", keep_checkpoints=5))
+    shutil.rmtree(world.folder / "store")
+    ran = world.pull_request("bumped", author=DEPENDABOT, actor=DEPENDABOT)
+    assert ran.jobs["lock"] == "success", ran.output
+    assert LockState.read(world.artifact("review-lock") / "lock.json").state == "stale"
+    assert "train" not in ran.jobs and ran.jobs["required"] == "failure"
+    assert clones.git(world.origin, "rev-parse", "bumped") == before
+
+
+@pytest.mark.parametrize(
+    ("author", "actor"), [(DEPENDABOT, "ada"), ("ada", DEPENDABOT)], ids=["pushed on top", "not its own"]
+)
+def test_the_remote_is_asked_for_whatever_is_not_wholly_dependabots(
+    world: World, author: str, actor: str
+) -> None:
+    """Else a person's lock on Dependabot's branch would pass without its data."""
+    world.change("bumped", "README.md", "# words\n")
+    shutil.rmtree(world.folder / "store")
+    ran = world.pull_request("bumped", author=author, actor=actor, only="lock")
+    assert ran.jobs == {"lock": "failure"}, ran.output
+    assert LockState.read(world.artifact("review-lock") / "lock.json").state == "broken"
 
 
 def test_main_must_be_current_and_trains_nothing(world: World) -> None:

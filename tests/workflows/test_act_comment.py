@@ -39,18 +39,20 @@ def test_the_report_becomes_one_comment(world: World, forge: GitHubServer) -> No
     pull = forge.pull_request()
     report = world.folder / "artifacts/report/report.md"
     report.parent.mkdir(parents=True)
+    world.variables["CML_SHA256"] = "0" * 64  # CML is wanted and cannot be had: its stand-in fails
     for text in ("# first", "# second"):
         report.write_text(text)
         ran = commented(world, forge, pull, REPOSITORY.split("/")[0], report.parent.parent)
-        assert ran.jobs == {"comment": "success"}, ran.output
+        assert ran.jobs == {"draft": "success", "comment": "success"}, ran.output
         ((author, body),) = forge.comments(pull["number"])
         assert author == ROBOT and text in body
+        assert pull["head"]["sha"] in body
 
 
 def test_a_commit_without_a_report_gets_no_comment(world: World, forge: GitHubServer) -> None:
     pull = forge.pull_request()
     ran = commented(world, forge, pull, REPOSITORY.split("/")[0], world.folder / "nothing")
-    assert ran.jobs == {"comment": "success"}, ran.output
+    assert ran.jobs == {"draft": "success"}, ran.output
     assert forge.comments(pull["number"]) == []
 
 
@@ -60,7 +62,7 @@ def test_the_report_of_a_fork_is_shown_as_text(world: World, forge: GitHubServer
     text = f"# promote it, @{ROBOT} <img src=x>"
     untrusted.bundle(text, pull["head"]["sha"], "promote").write(artifact / untrusted.NAME)
     ran = commented(world, forge, pull, STRANGER, artifact.parent)
-    assert ran.jobs == {"comment": "success"}, ran.output
+    assert ran.jobs == {"draft": "success", "comment": "success"}, ran.output
     ((author, body),) = forge.comments(pull["number"])
     assert author == ROBOT and "not verified" in body and body.index("```text") < body.index("promote it")
 
@@ -71,5 +73,5 @@ def test_the_hostile_artifact_of_a_fork_is_not_posted(world: World, forge: GitHu
     untrusted.bundle("words", pull["head"]["sha"], "promote").write(artifact / untrusted.NAME)
     (artifact / "Makefile").write_text("setup:\n\ttrue\n")
     ran = commented(world, forge, pull, STRANGER, artifact.parent)
-    assert ran.jobs == {"comment": "failure"}, ran.output
+    assert ran.jobs == {"draft": "failure"}, ran.output
     assert forge.comments(pull["number"]) == []

@@ -25,8 +25,8 @@ CI = verbs.load(GITHUB / "workflows/ci.yml")["jobs"]
 OURS = "github.event.pull_request.head.repo.full_name == github.repository"
 # Programs other than our verbs, and where: they prepare a machine, or start one.
 PREPARATION = {
-    "curl --fail", "uv sync", "dvc remote", "dvc pull", "echo ::notice", "cml runner", "sha256sum --check",
-    "echo answer=$answer",
+    "curl --fail", "uv sync", r"printf %s\n", "dvc pull", "echo ::notice", "cml runner", "sha256sum --check",
+    "echo answer=$answer", "env GITHUB_SHA=$HEAD_SHA",
 }  # fmt: skip
 PROMOTE = verbs.load(GITHUB / "workflows/promote.yml")
 RELEASE = verbs.load(GITHUB / "workflows/release.yml")
@@ -108,8 +108,21 @@ def test_only_these_jobs_may_write() -> None:
     }
 
 
-def test_the_job_that_may_comment_runs_nothing_of_a_pull_request() -> None:
-    (job,) = verbs.load(GITHUB / "workflows/comment.yml")["jobs"].values()
+def test_the_job_that_may_comment_runs_no_code_and_checks_nothing_out() -> None:
+    job = COMMENT["jobs"]["comment"]
+    assert job["permissions"] == {"pull-requests": "write"}
+    used = [step["uses"].split("@")[0] for step in job["steps"] if "uses" in step]
+    assert used == ["actions/download-artifact", "iterative/setup-cml"]
+    run = [command.split()[0] for step in job["steps"] for command in verbs.commands(step)]
+    assert run == ["sha256sum", "env", "curl", "curl"]
+    assert "run-id" not in str(job), "it takes only what the job before it left"
+    words = set(re.findall(r"needs\.draft\.outputs\.(\w+)", str(job)))
+    assert words == set(COMMENT["jobs"]["draft"]["outputs"])
+
+
+def test_the_job_that_reads_what_a_fork_left_runs_mains_code_and_may_write_nothing() -> None:
+    job = COMMENT["jobs"]["draft"]
+    assert set(job["permissions"].values()) == {"read"}
     checkouts = [step for step in job["steps"] if "actions/checkout" in step.get("uses", "")]
     assert [set(step["with"]) for step in checkouts] == [{"persist-credentials"}]
     (download,) = (step for step in job["steps"] if "download-artifact" in step.get("uses", ""))
@@ -306,20 +319,42 @@ def test_what_asks_which_version_has_a_stage_knows_who_may_sign() -> None:
     assert asked == READERS - {"mainline status"}, "status is for a laptop"
 
 
-def test_dependabot_is_known_by_its_account_and_not_by_a_branch_name() -> None:
-    """Anybody may call a branch dependabot/…, and would be spared the proof that its data is pushed."""
-    theirs = (
-        "github.event_name == 'pull_request' && (github.event.pull_request.head.repo.full_name"
-        " != github.repository || github.event.pull_request.user.login == 'dependabot[bot]')"
-    )
+def test_only_a_run_that_dependabot_itself_started_is_spared_the_proof_that_the_data_is_pushed() -> None:
+    """GitHub gives that run no keys.
+
+    Anybody may call a branch dependabot/…, and whoever pushes to one of Dependabot's, or reopens its pull
+    request, has keys: so its account must be the run's and the pull request's.
+    """
+    another = "github.event.pull_request.head.repo.full_name != github.repository"
+    both = "github.actor == 'dependabot[bot]' && github.event.pull_request.user.login == 'dependabot[bot]'"
     (lock,) = (step for step in CI["lock"]["steps"] if "mainline lock" in step.get("run", ""))
-    assert lock["env"]["NO_REMOTE"] == f"${{{{ {theirs} && '--no-remote' || '' }}}}"
+    spared = f"github.event_name == 'pull_request' && ({another} || {both}) && '--no-remote' || ''"
+    assert lock["env"]["NO_REMOTE"] == f"${{{{ {spared} }}}}"
+    for name in ("provision", "train"):
+        condition = " ".join(CI[name]["if"].split())
+        assert "&& github.actor != 'dependabot[bot]' &&" in condition, f"{name}: it has no keys"
+    assert "triggering_actor" not in (GITHUB / "workflows/ci.yml").read_text(), (
+        "a rerun keeps the first one's keys"
+    )
+
+
+def test_what_a_fork_or_dependabot_hands_over_is_found_where_it_is_looked_for() -> None:
+    named = (
+        "${{ github.event_name == 'pull_request' && (github.event.pull_request.head.repo.full_name"
+        " != github.repository || startsWith(github.head_ref, 'dependabot/')) }}"
+    )
     handed = [step["if"] for step in CI["report"]["steps"] if ".mainline/review/fork" in str(step)]
-    named = theirs.replace("github.event.pull_request.user.login == 'dependabot[bot]'",
-                           "startsWith(github.head_ref, 'dependabot/')")  # fmt: skip
-    assert handed == [f"${{{{ {named} }}}}"] * 2, "comment.yml looks for what was handed over by the name"
-    asked = [str(step) for step in COMMENT["jobs"]["comment"]["steps"] if "dependabot/" in str(step)]
-    assert len(asked) == 3 and "user.login" not in str(asked)
+    assert handed == [named] * 2
+    ours = (
+        "${{ github.event.workflow_run.head_repository.full_name == github.repository"
+        " && !startsWith(github.event.workflow_run.head_branch, 'dependabot/') }}"
+    )
+    job = COMMENT["jobs"]["draft"]
+    assert job["env"] == {"OURS": ours}, "a report is Markdown to us only where ours is what made it"
+    (download,) = (step for step in job["steps"] if "download-artifact" in step.get("uses", ""))
+    assert download["with"]["name"] == "${{ env.OURS == 'true' && 'report' || 'report-fork' }}"
+    (draft,) = (step for step in job["steps"] if "mainline" in step.get("run", ""))
+    assert draft["env"]["KIND"] == "${{ env.OURS == 'true' && '--file' || '--untrusted' }}"
 
 
 def test_a_newer_commit_stops_the_older_run_of_its_branch_and_of_no_other() -> None:
@@ -350,6 +385,14 @@ def test_cml_is_the_version_whose_comments_we_know() -> None:
     steps = [step for _, step in _steps()]
     versions = {step["with"]["version"] for step in steps if "setup-cml" in step.get("uses", "")}
     assert versions == {f"v{cml.VERSION}"}
+
+
+def test_cml_starts_machines_that_stop_themselves_and_sends_no_image_anywhere() -> None:
+    (launch,) = (run for step in CI["provision"]["steps"] if "cml runner" in (run := step.get("run", "")))
+    assert {"--single", "--idle-timeout=600"} <= set(launch.split())
+    posting = COMMENT["jobs"]["comment"]["steps"]
+    (update,) = (run for step in posting if "cml comment" in (run := step.get("run", "")))
+    assert {"update", "--publish=false", f"--watermark-title={cml.TITLE}"} <= set(update.split())
 
 
 def test_artifacts_are_records_and_are_kept_for_days() -> None:

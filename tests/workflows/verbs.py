@@ -19,8 +19,9 @@ Event = Literal["pull_request", "fork", "push", "tag", "schedule"]
 # The jobs that an event can reach; skipped ones of `needs` are left to the answers of the verbs.
 REACHED: dict[Event, dict[str, set[str]]] = {
     "pull_request": {"ci.yml": {"quality", "lock", "data", "train", "gate", "report", "required"},
-                     "comment.yml": {"comment"}},
-    "fork": {"ci.yml": {"quality", "lock", "data", "gate", "report", "required"}, "comment.yml": {"comment"}},
+                     "comment.yml": {"draft", "comment"}},
+    "fork": {"ci.yml": {"quality", "lock", "data", "gate", "report", "required"},
+             "comment.yml": {"draft", "comment"}},
     "push": {"ci.yml": {"quality", "lock", "required"}, "promote.yml": {"promote", "deploy"}},
     "tag": {"release.yml": {"release"}},
     "schedule": {"monitor.yml": {"watch", "retrain"}, "score.yml": {"score"}},

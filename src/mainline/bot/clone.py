@@ -22,7 +22,6 @@ from mainline import champion, ledger, locks, policy, trailers
 from mainline.errors import ConfigError, GitError, SupersededError
 from mainline.git import BOT, BOT_ADDRESS, NETWORK_SECONDS, ORIGIN, SECRETS, Git
 from mainline.mainbranch import MAIN
-from mainline.promotion import PRODUCTION
 from mainline.retraining import parameters
 from mainline.retraining.state import PREFIX, Branch, Push
 from mainline.settings import Month
@@ -126,8 +125,11 @@ class Clone:
         return _git(self.git, "rev-parse", "--quiet", "--verify", f"{commit}:{locks.LOCK}").stdout.strip()
 
     def production(self) -> str | None:
-        """The version that origin's tags put in production; None where they put none. Raises GitError."""
-        turn = ledger.refresh(self.git, self.model, self.base).current(PRODUCTION)
+        """The version that origin's tags put in production, signed ones where they must be; or None.
+
+        Raises GitError.
+        """
+        turn, _ = champion.in_production(self.git, ledger.refresh(self.git, self.model, self.base))
         return str(turn.version) if turn and turn.version else None
 
     def last_training(self) -> float | None:
@@ -227,6 +229,9 @@ def _borrow(git: Git, into: Path) -> Git:
     if ":" not in url:
         url = str((git.root / url).resolve())  # a folder, relative to the repository
     mine("config", "--replace-all", f"remote.{ORIGIN}.url", url)
+    # Relative to the work tree, or in a file included by such a path, it would be another one here, or none.
+    if signers := _git(git, "config", "--type=path", "--get", ledger.SIGNERS).stdout.strip():
+        mine("config", "--replace-all", ledger.SIGNERS, str((git.root / signers).resolve()))
     # A shallow repository's objects have no parents here to say so.
     if git("rev-parse", "--is-shallow-repository") == "false":
         (into / ".git/objects/info/alternates").write_text(f"{common / 'objects'}\n")

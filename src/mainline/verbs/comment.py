@@ -8,29 +8,17 @@ import os
 import re
 import stat
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
-from mainline import cml, forge, untrusted
+from mainline import forge, untrusted
 from mainline.errors import ForgeError, GitError, IntegrityError, RecordError, SupersededError
 from mainline.git import Git
 from mainline.review import Gate
-from mainline.verbs import parsing
+from mainline.verbs import parsing, posting
+from mainline.verbs.posting import Done
 
 REPORT = Path("reports/report.md")
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What the verb did, as `--json` prints it."""
-
-    result: Literal["created", "updated", "unchanged", "superseded", "would create", "would update"]
-    pull_request: int
-    via: Literal["cml", "api", ""] = ""
-    url: str = ""
-    removed: int = 0
-    note: str = ""
 
 
 def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
@@ -47,6 +35,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
   mainline comment --bundle DIR         for a fork, which has no secrets: write DIR/report.json instead
   mainline comment --untrusted DIR --sha SHA --branch OWNER:BRANCH
                                         in the trusted workflow after it: check that file and post it
+  mainline comment --file report.md --branch topic --draft DIR >> "$GITHUB_OUTPUT"
+                                        only read, for a job that posts and runs nothing of ours
 
 environment: GITHUB_TOKEN, GITHUB_REPOSITORY, GITHUB_API_URL; CML_SHA256 lets `cml` of the PATH post""",
     )
@@ -58,7 +48,11 @@ environment: GITHUB_TOKEN, GITHUB_REPOSITORY, GITHUB_API_URL; CML_SHA256 lets `c
     verb.add_argument("--api-url", metavar="URL", help="root of the REST API (default: GITHUB_API_URL)")
     verb.add_argument("--repository", metavar="OWNER/NAME", help="default: GITHUB_REPOSITORY, else origin")
     verb.add_argument("--base", metavar="BRANCH", help="only a pull request to this branch")
-    verb.add_argument("--dry-run", action="store_true", help="only read; say what would be done")
+    only = verb.add_mutually_exclusive_group()
+    only.add_argument("--dry-run", action="store_true", help="only read; say what would be done")
+    only.add_argument(
+        "--draft", type=Path, metavar="DIR", help="only read; write what to post, print where to as KEY=VALUE"
+    )
     fork = verb.add_mutually_exclusive_group()
     fork.add_argument("--bundle", type=Path, metavar="DIR", help="write the report for the trusted workflow")
     fork.add_argument("--untrusted", type=Path, metavar="DIR", help="post the report that a fork made")
@@ -71,13 +65,18 @@ def comment(options: argparse.Namespace) -> int:
     if options.untrusted is not None and options.sha is None:
         raise ForgeError("--untrusted needs --sha", remedy="give the head commit of the workflow_run event")
     body = _body(options)
-    forge.check_length(_marked(body, "0" * 40))
+    forge.check_length(posting.marked_for(body, "0" * 40))
     github = forge.GitHub.from_environment(options.api_url, options.repository, origin=_origin())
     try:
         pull = _pull_request(github, options)
-        done = _publish(github, pull, body, options)
+        if options.draft is not None:
+            return _draft(posting.draft(github, pull, body, options.draft), as_json=options.json)
+        done = posting.publish(github, pull, body, options.via, dry=options.dry_run)
     except SupersededError as error:
         done = Done("superseded", options.pr or 0, note=error.what)
+        if options.draft is not None:
+            print(error.what, file=sys.stderr)
+            return _draft({}, as_json=options.json)
     if options.json:
         print(json.dumps(asdict(done)))
     else:
@@ -180,58 +179,11 @@ def _number_from_ci() -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def _publish(github: forge.GitHub, pull: forge.PullRequest, body: str, options: argparse.Namespace) -> Done:
-    marked = _marked(body, pull.head_sha)
-    comments = github.comments(pull.number)
-    ours = [i for i, c in enumerate(comments) if c.author == github.login and cml.is_report(c.body)]
-    newest = ours[-1] if ours else None
-    if newest is not None and len(ours) == 1 and cml.same(comments[newest].body, marked):
-        return Done("unchanged", pull.number, url=comments[newest].url)
-    reached = len(ours) <= 1 and cml.reaches([c.body for c in comments], newest)
-    program, note = _cml(options.via, reached=reached)
-    via: Literal["cml", "api"] = "cml" if program else "api"
-    if options.dry_run:
-        return Done("would create" if newest is None else "would update", pull.number, via, note=note)
-    if program is not None:
-        try:
-            url = _by_cml(program, pull, body, github.repository)
-            return Done("created" if newest is None else "updated", pull.number, via, url)
-        except ForgeError as error:
-            if options.via == "cml":
-                raise
-            note = f"{error.what}: posted through the API instead"
-    posted = github.upsert_comment(pull.number, marked, cml.is_report)
-    return Done(posted.result, pull.number, "api", posted.url, posted.removed, note)
-
-
-def _marked(body: str, sha: str) -> str:
-    return f"{body.rstrip()}\n\n{cml.watermark(sha)}"
-
-
-def _cml(via: str, *, reached: bool) -> tuple[cml.Cml | None, str]:
-    """CML where it is wanted, here, and would edit our comment; otherwise why not."""
-    if via == "api":
-        return None, ""
-    try:
-        program = cml.Cml.find()
-        if not reached:
-            raise ForgeError("CML would edit another comment than ours", remedy="post with --via api")
-    except ForgeError as error:
-        if via == "cml":
-            raise
-        return None, error.what
-    return program, ""
-
-
-def _by_cml(program: cml.Cml, pull: forge.PullRequest, body: str, repository: str) -> str:
-    return program.update(
-        body.rstrip(),
-        server=os.environ.get("GITHUB_SERVER_URL", "https://github.com").rstrip("/"),
-        repository=repository,
-        number=pull.number,
-        sha=pull.head_sha,
-        token=os.environ["GITHUB_TOKEN"],
-    )
+def _draft(found: dict[str, str], *, as_json: bool) -> int:
+    """Nothing where there is nothing to post."""
+    for line in [json.dumps(found)] if as_json else [f"{key}={value}" for key, value in found.items()]:
+        print(line)
+    return 0
 
 
 def _words(done: Done) -> str:

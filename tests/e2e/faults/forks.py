@@ -50,12 +50,16 @@ def artifact(play: Play) -> Seen:
     }
     for what, files in refused.items():
         done = _handed_over(play, run, folder, files)
-        must(done.jobs == {"comment": "failure"}, f"{what} was taken", done)
+        must(done.jobs == {"draft": "failure"}, f"{what} was taken", done)
         must("nothing was posted" in done.log.read_text(), f"{what}: it failed for another reason", done)
         must(play.hub.api.comments(pull.number) == [before], f"{what} was posted", done)
         _nothing_done(play, done)
     done = _handed_over(play, run, folder, {untrusted.NAME: _report(pull.sha, TEXT)})
-    must(done.jobs == {"comment": "success"}, "a report of hostile words is text, and no more", done)
+    must(
+        done.jobs == {"draft": "success", "comment": "success"},
+        "a report of hostile words is text, and no more",
+        done,
+    )
     ((_, text),) = play.hub.api.comments(pull.number)
     inside = _inside(text)
     must(TITLE in inside and "'''" in inside and "\x1b" not in text, f"not inert: {text}", done)
