@@ -54,6 +54,7 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
     )
     verb.add_argument("--champion", metavar="REF", help="compare with the model of this tag or commit")
     verb.add_argument("--accept-hold", action="store_true", help="exit 0 on a hold, and record that")
+    verb.set_defaults(plots=True)  # a promotion shows nobody pictures
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ def _judge(options: argparse.Namespace) -> Gate:
     if (stale := _stale()) is not None:
         return _record(case, None, Decision.of([stale]), accept=options.accept_hold)
     evidence, mains = _measure(case)
+    if options.plots and evidence.comparison and not PLOTS.is_dir():
+        with suppress(StorageError):  # pictures for the report; it is complete without
+            Dvc().pull([str(PLOTS)])
     decision = gates.decide(evidence, case.policy)
     if case.mains is not None:
         other = gates.decide(mains, case.mains.policy) if mains and case.mains.policy else None
@@ -159,11 +163,7 @@ def _measure(case: Case) -> tuple[Evidence, Evidence | None]:
         with suppress(ConfigError):  # another task has other figures
             scored = _compare(policy.written(case.mains.policy, case.mains.evaluate))
             mains = replace(_evidence(case, scored), alike=not measured)
-    evidence = _evidence(case, _compare(None))
-    if not PLOTS.is_dir():
-        with suppress(StorageError):  # pictures for the report; it is complete without
-            Dvc().pull([str(PLOTS)])
-    return evidence, mains
+    return _evidence(case, _compare(None)), mains
 
 
 def _compare(other: str | None) -> Comparison:

@@ -30,7 +30,9 @@ def judged(git: Git, head: str, book: Book, candidate: Exported, judge: Judge) -
         if fits(record := Gate.read(Gate.location)):
             return record
     with contextlib.redirect_stdout(sys.stderr):  # standard output is for our own answer
-        judge(argparse.Namespace(champion=_champion(git, head, book), accept_hold=True, json=False))
+        judge(
+            argparse.Namespace(champion=_champion(git, head, book), accept_hold=True, json=False, plots=False)
+        )
     record = Gate.read(Gate.location)
     if not fits(record):
         raise RecordError(f"{Gate.location} is about another lock or model", remedy="run this again")
