@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,6 +17,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from mainline.schema import FeatureTable
 from serving.model import Oddities
@@ -35,6 +40,25 @@ def trained_until(windows: Mapping[str, Sequence[str]]) -> float | None:
     return datetime(year, month + 1, 1, tzinfo=UTC).timestamp()
 
 
+class Scores(Collector):
+    """A histogram that takes a request's scores at once: an eighth of the time of `observe` for each."""
+
+    def __init__(self, name: str, words: str) -> None:
+        self._name, self._words = name, words
+        self._counts = [0] * (len(SCORES) + 1)  # by bucket, not yet cumulative; the last is beyond all
+        self._sum = 0.0
+
+    def add(self, scores: Sequence[float]) -> None:
+        for score in scores:
+            self._counts[bisect_left(SCORES, score)] += 1
+        self._sum += sum(scores)
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        names = [*map(floatToGoString, SCORES), "+Inf"]
+        buckets = list(zip(names, accumulate(self._counts), strict=True))
+        yield HistogramMetricFamily(self._name, self._words, buckets=buckets, sum_value=self._sum)
+
+
 class Metrics:
     """All of one service. Children are made in advance: `labels()` costs more than `inc()`."""
 
@@ -51,6 +75,9 @@ class Metrics:
             gauge.labels(model).set(end)
         self.rows = Counter("serving_rows", "Rows predicted", registry=self.registry)
         self.unlogged = Counter("serving_unlogged", "Requests whose log failed", registry=self.registry)
+        self.lost = Counter(
+            "serving_log_lost", "Predictions answered and then lost to the log", registry=self.registry
+        )
         self.seconds = Histogram(
             "serving_request_seconds", "Of /predict, whole", buckets=SECONDS, registry=self.registry
         )
@@ -65,9 +92,8 @@ class Metrics:
         self._beyond = self._children("serving_out_of_range_values", "Numbers out of range", names)
         self.scores = None
         if table.task == "binary":
-            self.scores = Histogram(
-                "serving_probability", "Probabilities answered", buckets=SCORES, registry=self.registry
-            )
+            self.scores = Scores("serving_probability", "Probabilities answered")
+            self.registry.register(self.scores)
 
     def count(self, rows: int, odd: Oddities) -> None:
         self.rows.inc(rows)

@@ -1,4 +1,4 @@
-"""The log of predictions: a backend of `bentoml.monitor` that loses nothing it has acknowledged.
+"""The log of predictions: its lines, and a backend of `bentoml.monitor` that loses none it has acknowledged.
 
 BentoML's own file backend takes values one by one, through the logging module. This one appends all lines of
 a request with a single write before the request is answered: they outlive the process, also when it is
@@ -9,18 +9,41 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 from bentoml.monitoring import MonitorBase
-from pydantic_core import to_json
 
 FILE = "predictions.jsonl"
 
 
 class LogError(OSError):
     """The log cannot be written; nothing is acknowledged that is not in it."""
+
+
+def lines(
+    common: Mapping[str, str],
+    rows: Sequence[Mapping[str, Any]],
+    told: Sequence[Mapping[str, Any]],
+    key: str,
+    time: str,
+) -> list[bytes]:
+    """A JSON object a row, each with its end: `common`, key, time, score, decision, features.
+
+    `score`: the probability, the probability of each class, or the value. `key`, `time`: names of columns.
+    """
+    line: dict[str, Any] = {**common, "key": None, "time": None}  # one for all: most of the time was copying
+    made = []
+    for row, one in zip(rows, told, strict=True):
+        features = {**row}
+        line["key"], line["time"] = features.pop(key), features.pop(time)
+        line["score"], line["decision"] = next(iter(one.values())), one.get("decision")
+        line["features"] = features
+        # The copy that + makes is small; orjson's own bytes keep the buffer they grew in, four times as slow.
+        made.append(orjson.dumps(line, option=orjson.OPT_UTC_Z) + b"\n")
+    return made
 
 
 class FileMonitor(MonitorBase[Any]):
@@ -46,9 +69,8 @@ class FileMonitor(MonitorBase[Any]):
         """Nothing is held back."""
 
     def log_table(self, data: Iterable[Any], schema: dict[str, str]) -> None:  # noqa: ARG002
-        """Append one line a record. Raises LogError when not all of it could be written."""
-        lines = b"".join([to_json(record) + b"\n" for record in data])
-        content = b"\n" + lines if self._broken else lines
+        """Append lines, as `lines` makes them. Raises LogError when not all of it could be written."""
+        content = b"".join([b"\n", *data] if self._broken else data)
         if self._size and self._size + len(content) > self._longest:
             self._set_aside()
         self._broken = True

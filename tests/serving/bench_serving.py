@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ ROW = schemas.example(FEATURES)
 BARS = {"FastAPI": 0.45, "MLflow": 10.0}  # of their requests a second, at least
 P99 = {(1, 1): 5.0, (1, 16): 40.0}  # ms, at most
 LOADS = ((1, 1), (1, 16), (1, 64), (1000, 1))  # rows a request, connections
-PACKAGES = ("bentoml", "numpy", "onnxruntime", "prometheus-client", "uvicorn")
+SERVING = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["serving"]
+PACKAGES = tuple(Requirement(text).name for text in SERVING)
 
 FASTAPI = """
 import sys
@@ -117,6 +119,7 @@ class Server:
 class Speed:
     requests: float  # a second
     p99: float  # ms
+    cpu: float  # ms of the server's processor a request: less noisy than the others on a busy machine
     failed: bool
 
 
@@ -257,11 +260,21 @@ def _wrk(server: Server, rows: int, connections: int, folder: Path, *, seconds: 
         "-s",
         str(script),
     ]
+    before = _cpu(server.pid)
     text = subprocess.run([*command, server.url], capture_output=True, text=True, check=True).stdout
+    spent = (_cpu(server.pid) - before) * 1000
     speed, worst = re.search(r"Requests/sec:\s+([\d.]+)", text), re.search(r"99%\s+([\d.]+)(us|ms|s)\b", text)
-    assert speed and worst, text
+    done = re.search(r"(\d+) requests in", text)
+    assert speed and worst and done, text
     p99 = float(worst[1]) * {"us": 0.001, "ms": 1, "s": 1000}[worst[2]]
-    return Speed(float(speed[1]), p99, "Non-2xx" in text or "Socket errors" in text)
+    cpu = spent / max(1, int(done[1]))
+    return Speed(float(speed[1]), p99, cpu, "Non-2xx" in text or "Socket errors" in text)
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of a server and of its workers."""
+    server = psutil.Process(pid)
+    return sum(sum(one.cpu_times()[:2]) for one in (server, *server.children(recursive=True)))
 
 
 def _resident(pid: int) -> float:
@@ -286,11 +299,13 @@ def _memory(server: Server, folder: Path) -> None:
 def _show(found: dict[str, dict[tuple[int, int], Speed]]) -> None:
     others = list(found)[1:]
     heads = [*others, *(f"of {label}" for label in others)]
-    print(f"\n| rows, connections | ours: a second, p99 ms | {' | '.join(heads)} |")
+    print(f"\n| rows, connections | ours: a second, p99 ms, CPU ms | {' | '.join(heads)} |")
     print(f"|---|---:|{'---:|' * len(heads)}")
     for load in LOADS:
         speeds = [found[label][load] for label in found]
-        told = [f"{s.requests:,.0f}, {s.p99:.1f}{' (failures)' if s.failed else ''}" for s in speeds]
+        told = [
+            f"{s.requests:,.0f}, {s.p99:.1f}, {s.cpu:.2f}{' (failures)' if s.failed else ''}" for s in speeds
+        ]
         ratios = [f"{speeds[0].requests / other.requests:.2f}" for other in speeds[1:]]
         print(f"| {load[0]:,}, {load[1]} | {' | '.join([*told, *ratios])} |")
     print()

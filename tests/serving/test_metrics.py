@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from serving.metrics import Metrics, trained_until
+from serving.metrics import SCORES, Metrics, Scores, trained_until
 from tests.serving import toys
 
 
@@ -36,3 +37,15 @@ def test_a_client_that_went_away_is_no_error_of_ours() -> None:
     assert 'serving_requests_total{status="499"} 1.0' in text
     assert 'serving_requests_total{status="other"} 1.0' in text
     assert 'serving_model_trained_until_timestamp_seconds{model="toy"} 1.3779936e+09' in text
+
+
+def test_scores_taken_at_once_are_the_histogram_of_each() -> None:
+    one_by_one, at_once = CollectorRegistry(), CollectorRegistry()
+    histogram = Histogram("scores", "words", buckets=SCORES, registry=one_by_one)
+    scores = Scores("scores", "words")
+    at_once.register(scores)
+    for request in ([0.0, 0.05, 0.0501, 1.0], [], [0.5], [0.999999]):
+        scores.add(request)
+        for score in request:
+            histogram.observe(score)
+        assert generate_latest(at_once) == generate_latest(one_by_one)

@@ -49,5 +49,6 @@ def test_the_document_shows_every_field_with_its_unit_and_an_example(service: Ru
         shown = properties[column.name]
         assert shown["description"].startswith(column.description)
         assert shown.get("x-unit", "") == column.unit
+        assert (shown.get("x-minimum"), shown.get("x-maximum")) == (column.minimum, column.maximum)
         assert shown["examples"]
     assert schemas["RequestIODescriptor"]["example"]["rows"]

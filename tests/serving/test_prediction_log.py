@@ -6,16 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+from pydantic_core import to_json
 
-from serving.prediction_log import FILE, FileMonitor, LogError
+from serving.prediction_log import FILE, FileMonitor, LogError, lines
 
 
 def _monitor(folder: Path, longest: int = 10_000, keep: int = 3) -> FileMonitor:
     return FileMonitor("predictions", str(folder), longest, keep)
+
+
+def _line(record: Any) -> bytes:
+    return json.dumps(record).encode() + b"\n"
 
 
 def _lines(folder: Path) -> list[Any]:
@@ -25,14 +34,14 @@ def _lines(folder: Path) -> list[Any]:
 
 def test_each_record_is_a_line_that_is_there_at_once(tmp_path: Path) -> None:
     monitor = _monitor(tmp_path)
-    monitor.log_table([{"key": "a\nb", "x": 1.5}, {"key": "é", "x": None}], {})
+    monitor.log_table([_line({"key": "a\nb", "x": 1.5}), _line({"key": "é", "x": None})], {})
     assert _lines(tmp_path) == [{"key": "a\nb", "x": 1.5}, {"key": "é", "x": None}]
 
 
 def test_a_long_file_is_set_aside_and_the_oldest_forgotten(tmp_path: Path) -> None:
     monitor = _monitor(tmp_path, longest=100, keep=2)
     for number in range(40):
-        monitor.log_table([{"number": number}], {})
+        monitor.log_table([_line({"number": number})], {})
     aside = sorted(tmp_path.glob("predictions.*.jsonl"))
     assert len(aside) == 2
     assert all(path.stat().st_size <= 100 for path in tmp_path.iterdir())
@@ -42,16 +51,16 @@ def test_a_long_file_is_set_aside_and_the_oldest_forgotten(tmp_path: Path) -> No
 
 def test_a_line_cut_by_a_kill_does_not_spoil_the_next(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"whole": 1}\n{"cut": ')
-    _monitor(tmp_path).log_table([{"next": 1}], {})
-    lines = (tmp_path / FILE).read_text().splitlines()
-    assert lines == ['{"whole": 1}', '{"cut": ', '{"next":1}']
+    _monitor(tmp_path).log_table([_line({"next": 1})], {})
+    found = (tmp_path / FILE).read_text().splitlines()
+    assert found == ['{"whole": 1}', '{"cut": ', '{"next": 1}']
 
 
 def test_two_processes_share_a_folder_and_lose_nothing(tmp_path: Path) -> None:
     script = (
         "import sys; from serving.prediction_log import FileMonitor\n"
         "m = FileMonitor('p', sys.argv[1], 2000, 1000)\n"
-        "for n in range(500): m.log_table([{'who': sys.argv[2], 'n': n}], {})\n"
+        'for n in range(500): m.log_table([b\'{"who": "%s", "n": %d}\\n\' % (sys.argv[2].encode(), n)], {})\n'
     )
     both = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), who]) for who in "ab"]
     assert [process.wait(60) for process in both] == [0, 0]
@@ -65,9 +74,46 @@ def test_a_full_disk_is_an_error_not_a_loss(tmp_path: Path) -> None:
     (tmp_path / FILE).symlink_to("/dev/full")
     monitor = _monitor(tmp_path)
     with pytest.raises(LogError, match="cannot be written"):
-        monitor.log_table([{"x": 1}], {})
+        monitor.log_table([_line({"x": 1})], {})
     (tmp_path / FILE).unlink()
     os.close(monitor._file)
     monitor._open()
-    monitor.log_table([{"x": 2}], {})
+    monitor.log_table([_line({"x": 2})], {})
     assert _lines(tmp_path) == [{"x": 2}]
+
+
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"]), max_size=8
+)  # no half of a surrogate pair: as in JSON
+ZONES = ("Z", "+00:00", "-03:30")
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS
+    | st.dates()
+    | st.datetimes(timezones=st.none() | st.just(UTC))
+    | st.sampled_from([TypeAdapter(datetime).validate_strings(f"2013-07-01T17:15:00{z}") for z in ZONES])
+)
+TOLD: list[dict[str, Any]] = [
+    {"probability": 0.25, "decision": False},
+    {"probabilities": {"one": 0.2, "two": 0.8}, "decision": "two"},
+    {"value": -1e-7},
+]
+
+
+@given(st.dictionaries(TEXTS, VALUES), TEXTS, st.datetimes(), st.sampled_from(TOLD))
+def test_a_line_has_every_value_as_pydantic_writes_it(
+    features: dict[str, Any], key: str, time: datetime, told: dict[str, Any]
+) -> None:
+    features = {f"f_{name}": value for name, value in features.items()}
+    row = {"key": key, "time": time, **features}
+    common = {"at": "2026-01-02T03:04:05+00:00", "request_id": "r"}
+    made = lines(common, [row, row], [told, told], "key", "time")
+    assert made[0] == made[1] and made[0].endswith(b"}\n") and made[0].count(b"\n") == 1
+    said = {"score": next(iter(told.values())), "decision": told.get("decision"), "features": features}
+    expected = {**common, "key": key, "time": time, **said}
+    assert json.loads(made[0]) == json.loads(to_json(expected))
+    assert list(json.loads(made[0])) == list(expected)
+    assert row["key"] == key, "the caller's row is left as it is"

@@ -61,6 +61,15 @@ def test_each_answer_is_in_the_log_with_what_labels_are_joined_by(service: Runni
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:.]+\+00:00", first["at"])
 
 
+@pytest.mark.parametrize("zone", ["", "Z", "+02:00", "-03:30"])
+def test_a_time_is_logged_as_it_was_sent(service: Running, log: Path, zone: str) -> None:
+    time = f"2013-07-01T17:15:00{zone}"
+    status, answer = service.predict([{**ROW, FEATURES.time.name: time}])
+    assert status == 200
+    lines = [json.loads(line) for line in (log / FILE).read_text().splitlines()]
+    assert [line["time"] for line in lines if line["request_id"] == answer["request_id"]] == [time]
+
+
 @pytest.mark.parametrize(
     ("change", "series"),
     [
@@ -96,6 +105,12 @@ def test_a_wrong_field_is_refused_by_its_name(service: Running, change: dict[str
 def test_what_is_no_request_is_refused(service: Running, body: bytes) -> None:
     status, answer = service.ask("POST", "/predict", body)
     assert status == 400 and b"error" in answer
+
+
+def test_half_a_character_is_refused(service: Running) -> None:
+    """JSON can escape what UTF-8, and so the answer and the log, cannot hold."""
+    body = json.dumps({"rows": [{**ROW, FEATURES.key.name: "\ud800"}]}).encode()
+    assert service.ask("POST", "/predict", body)[0] == 400
 
 
 def test_refusals_say_nothing_of_what_was_sent_and_leave_no_traceback(service: Running) -> None:
