@@ -16,6 +16,7 @@ VERBS = {
     "check": "measure what production answered, into reports/drift.json",
     "replay": "send real months to a running service, with or without a fault",
     "backtest": "would a model trained with the newest months have been better?",
+    "evidently_report": "draw a sample that check kept, beside the reference's rows",
     "site": "draw what `mainline site` collected as one page",
 }
 
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The verb's exit code, that of its error, or 2 for a verb that does not exist."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] not in VERBS:
-        lines = [f"  {name:10} {text}" for name, text in VERBS.items()]
+        lines = [f"  {name:17} {text}" for name, text in VERBS.items()]
         print("\n".join(["usage: python -m monitoring VERB", "", *lines]), file=sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the temporary folders go on either

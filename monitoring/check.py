@@ -8,25 +8,24 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import polars as pl
-
 from mainline import policy
 from mainline.drift import Drift
 from mainline.errors import ConfigError, DataError
 from mainline.policy import MonitorPolicy
-from monitoring import joining, observed, truth, windows
+from monitoring import evidently_report, joining, spans, truth, windows
 from monitoring.joining import Joined
 from monitoring.logs import Reader
-from monitoring.reference import PREDICTIONS, Reference
+from monitoring.reference import Reference
 from monitoring.staging import Stage
 from monitoring.truth import say
-from pipeline import params
+from pipeline import frames, params
+from pipeline.text import inert
 from usecase.schema import FEATURES
 
 EXAMPLES = """examples:
   python -m monitoring check --reference .mainline/watch/reference --log .mainline/serving
   python -m monitoring check --reference REF --log s3://logs/flights --labels source --until 2013-11-30
-  python -m monitoring check --reference REF --log log.jsonl --labels labels.parquet --html reports/drift.html
+  python -m monitoring check --reference REF --log log.jsonl --labels labels.parquet --sample sample.parquet
 """
 
 
@@ -38,7 +37,7 @@ def main(arguments: list[str]) -> int:
         options.reference, FEATURES, settings.evaluate.costs, settings.evaluate.calibration_bins
     )
     with tempfile.TemporaryDirectory(prefix="watch-") as folder:
-        stage, reader = Stage(Path(folder)), _reader(reference)
+        stage, reader = Stage(Path(folder), FEATURES.key.name), _reader(reference)
         stage.fill(reader.batches(options.log), FEATURES.time.name, _progress)
         until = options.until or (stage.newest_whole_day() if stage.rows else _yesterday())
         first = _first_day(until, watch)
@@ -48,8 +47,8 @@ def main(arguments: list[str]) -> int:
         record = windows.record(found, reference, watch, until, known_by=options.known_by, log=reader.found)
         record = _counted(known.told(record), stage, until)
         record.write(options.out)
-        if options.html:
-            _html(options, stage, known.labels, reference, record)
+        if options.sample:
+            _sample(options, stage, known.labels, reference, record)
     say(summary(record))
     told = {"until": record.until, "lines": reader.found.lines, "malformed": record.malformed.lines}
     print(json.dumps({**told, "out": str(options.out)}), flush=True)
@@ -62,15 +61,13 @@ def _reader(reference: Reference) -> Reader:
 
 
 def _first_day(until: date, watch: MonitorPolicy) -> date:
-    """The oldest day that any window looks at, those before the first ones included. Raises DataError."""
+    """The oldest day that any window is of, or is compared with. Raises DataError."""
     try:
-        recent = windows.trailing(until, watch.window_days, watch.windows + 1)[0][0]
-        history = windows.months(until, watch.months + 1, date.min)[0][0]
+        return spans.oldest(until, watch)
     except (OverflowError, ValueError):  # of a calendar from the year 1 to 9999
         raise DataError(
             f"{until} is no day that windows can end with", remedy="correct the times, or give --until"
         ) from None
-    return min(recent, history)
 
 
 def _counted(record: Drift, stage: Stage, until: date) -> Drift:
@@ -80,37 +77,18 @@ def _counted(record: Drift, stage: Stage, until: date) -> Drift:
     return record.model_copy(update={"quality": quality})
 
 
-def _html(
+def _sample(
     options: argparse.Namespace, stage: Stage, labels: Joined | None, reference: Reference, record: Drift
 ) -> None:
-    """Never on the path of the decision: whatever goes wrong here is a warning."""
-    say("report: drawing it")
+    """For Evidently, which draws it in a process of its own. What goes wrong here is a warning."""
     try:
-        warnings = _drawn(options, stage, labels, reference, record)
-    except Exception as error:  # a library's report must not fail the watch
-        warnings = [f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"]
-    for one in warnings:
-        say(f"warning: {options.html}: {one}")
-
-
-def _drawn(
-    options: argparse.Namespace, stage: Stage, labels: Joined | None, reference: Reference, record: Drift
-) -> list[str]:
-    """The newest window's rows against the reference's; what was left out."""
-    from monitoring import evidently_report as report
-
-    if options.reference_rows is None:
-        return ["not drawn: it needs the reference's rows (--reference-rows)"]
-    window, key = record.recent[-1], FEATURES.key.name
-    days = stage.days(date.fromisoformat(window.first), date.fromisoformat(window.last))
-    if not days:
-        return ["not drawn: the newest window has no rows"]
-    share = [report.sample(stage.read(group), key) for group in days]
-    rows = report.sample(pl.concat(share), key)
-    known = labels.read([day for group in days for day in group]) if labels else None
-    part = observed.part(rows, known, reference, options.known_by)
-    before = report.reference_rows(options.reference_rows, options.reference / PREDICTIONS, reference.table)
-    return report.write(options.html, part.rows.filter(observed.OURS), before, reference.table)
+        rows = evidently_report.live_rows(stage, labels, reference, record.recent[-1], options.known_by)
+        if rows is None:
+            say(f"warning: {options.sample}: not written: the newest window has no rows")
+        else:
+            frames.write(rows, options.sample)
+    except Exception as error:  # only people look at it
+        say(f"warning: {options.sample}: {type(error).__name__}: {inert(frames.why(error), 200)}")
 
 
 def summary(record: Drift) -> str:
@@ -171,8 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--until", type=_day, help="the last day (default: the newest whole one in the log)")
     made.add_argument("--known-by", type=_time, help="labels that became known later do not exist yet")
     made.add_argument("--out", type=Path, default=Drift.location, help="default: %(default)s")
-    made.add_argument("--html", type=Path, help="also draw Evidently's report")
-    made.add_argument("--reference-rows", type=Path, help="Parquet with features, for that report")
+    made.add_argument("--sample", type=Path, help="of the newest window's rows, for Evidently's report")
     made.add_argument(
         "--lookback", type=int, metavar="MONTHS", help="of raw data before the rows' own (default: all)"
     )

@@ -1,11 +1,11 @@
 """Labels and the keys of staged rows, met on disk: both by buckets of their key, then by the rows' days.
 
-So memory holds a bucket of each, or the labels of some days, and never all labels.
+So memory holds a bucket of each, or the labels of a group of rows, and never all labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from monitoring import labels as labelling
 from monitoring import observed
 from monitoring.observed import Observed
 from monitoring.reference import Reference
-from monitoring.staging import Stage, write
+from monitoring.staging import Group, Stage, write
 from monitoring.tallies import DAY
 
 BUCKETS = 64
@@ -40,29 +40,30 @@ class Joined:
     labels: int = 0
     unknown: int = 0
     contradicting: int = 0
-    _days: list[list[date]] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
 
     @classmethod
     def of(
         cls, batches: Iterable[pl.DataFrame], stage: Stage, table: FeatureTable, first: date, last: date
     ) -> Joined:
         """`batches`: labels in the order in which they are told, as `labels.normal` gives them."""
-        made = cls(stage, table, first, last, _days=stage.days(first, last))
+        made = cls(stage, table, first, last, groups=stage.groups(first, last))
         for number, batch in enumerate(batches):
             made._spread(batch, LABELS, number)
-        for number, days in enumerate(made._days):
-            rows = stage.read(days, [table.key.name, table.time.name])
+        for number, group in enumerate(made.groups):
+            rows = stage.read(group, [table.key.name, table.time.name])
             keys = rows.select(table.key.name, pl.lit(number, pl.UInt32).alias(GROUP)).unique()
             made._spread(keys, KEYS, number)
         for bucket in range(BUCKETS):
             made._meet(bucket)
         return made
 
-    def read(self, days: list[date]) -> pl.DataFrame:
-        """The labels of the keys of these days' rows, a row a key; other days' may be among them."""
-        wanted = set(days)
-        groups = [number for number, some in enumerate(self._days) if wanted & set(some)]
-        files = [file for group in groups for file in _files(self._folder / MET / str(group))]
+    def read(self, group: Group) -> pl.DataFrame:
+        """The labels of the keys of these rows, a row a key; keys of other rows may be among them."""
+        wanted = set(group.days)
+        same = [number for number, one in enumerate(self.groups) if one == group]
+        numbers = same or [number for number, one in enumerate(self.groups) if wanted & set(one.days)]
+        files = [file for number in numbers for file in _files(self._folder / MET / str(number))]
         return self._concatenated(files).unique(maintain_order=True)
 
     @property
@@ -109,20 +110,19 @@ def observe(
     known_by: datetime | None = None,
     anew: pl.DataFrame | None = None,
 ) -> Observed:
-    """What the staged rows of the days from `first` to `last` say, some days in memory at a time."""
+    """What the staged rows of the days from `first` to `last` say, a group of them in memory at a time."""
     parts = []
     ends: list[tuple[date, date, Path]] = []
-    for number, days in enumerate(stage.days(first, last)):
-        labels = joined.read(days) if joined else None
-        part = observed.part(stage.read(days), labels, reference, known_by, anew)
+    for number, group in enumerate(stage.groups(first, last)):
+        labels = joined.read(group) if joined else None
+        part = observed.part(stage.read(group), labels, reference, known_by, anew)
         file = write(part.outcomes, stage.folder / OUTCOMES, number)
-        ends.append((days[0], days[-1], file))
+        ends.append((group.days[0], group.days[-1], file))
         parts.append(part.without_rows())
 
-    def within(start: date, end: date, whose: str) -> pl.DataFrame:
+    def within(start: date, end: date, whose: str) -> Iterator[pl.DataFrame]:
         inside = pl.col(DAY).is_between(start, end) & pl.col(whose)
         some = [file for low, high, file in ends if low <= end and high >= start]
-        read = [pl.read_parquet(file, glob=False).filter(inside) for file in some]
-        return pl.concat(read) if read else observed.no_outcomes(reference)
+        return (pl.read_parquet(file, glob=False).filter(inside) for file in some)
 
     return observed.gathered(parts, within, joined.unknown if joined else 0)

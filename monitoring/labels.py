@@ -21,6 +21,7 @@ from mainline.schema import FeatureTable
 from mainline.settings import Month
 from monitoring import disk, places
 from monitoring.observed import KNOWN
+from monitoring.slices import DamagedError, Slices
 from monitoring.tables import whole
 from pipeline import featurize, ingest
 from pipeline.frames import DTYPES
@@ -30,6 +31,7 @@ from usecase.schema import FEATURES
 
 SOURCE = "source"
 BATCH_ROWS = 200_000
+LONGEST = 1000  # characters of a file's name, whose end says which it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +60,23 @@ def batches(
     if found and not names:
         raise DataError(f"{inert(place)} holds no Parquet file", remedy="give the labels as Parquet")
     known = pl.lit(True) if known_by is None else pl.col(KNOWN).is_null() | (pl.col(KNOWN) <= known_by)
-    for name in names:
-        for batch in _read(name, table):
-            yield normal(batch, table).filter(known)
+    with Slices() as slices:
+        for name in names:
+            for batch in _read(name, table, slices):
+                yield normal(batch, table).filter(known)
 
 
-def _read(name: str, table: FeatureTable) -> Iterator[pl.DataFrame]:
+def _read(name: str, table: FeatureTable, slices: Slices) -> Iterator[pl.DataFrame]:
+    wanted = {other for pair in _names(table).items() for other in pair} | {"known_at"}
     try:
         with places.local(name) as path:
-            picked = _picked(pl.scan_parquet(path, glob=False, hive_partitioning=False), name, table)
-            height = picked.select(pl.len()).collect().item()
-            for start in range(0, height, BATCH_ROWS):
-                yield picked.slice(start, BATCH_ROWS).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
+            for rows in slices.of(path, BATCH_ROWS, sorted(wanted)):
+                yield _picked(rows, name, table)
+    except (DamagedError, OSError) as error:
         if disk.full(error):
             raise
         raise DataError(
-            f"the labels {inert(name)} cannot be read",
+            f"the labels {inert(name, LONGEST)} cannot be read",
             why=said(error),
             remedy="correct the file, or leave it out",
         ) from None
@@ -91,17 +93,21 @@ def none(table: FeatureTable) -> pl.DataFrame:
     return normal(pl.DataFrame(schema=schema), table)
 
 
-def _picked(frame: pl.LazyFrame, name: str, table: FeatureTable) -> pl.LazyFrame:
-    """The columns that matter, under the use case's names; `key`, `target` and `excluded` will do too."""
-    present = frame.collect_schema().names()
+def _names(table: FeatureTable) -> dict[str, str]:
+    """Columns of labels, and what they may be called too."""
+    return {table.key.name: "key", table.target.name: "target", table.excluded.name: "excluded"}
+
+
+def _picked(frame: pl.DataFrame, name: str, table: FeatureTable) -> pl.DataFrame:
+    """The columns that matter, under the use case's names."""
+    present = frame.columns
     picked = []
-    wanted = {table.key.name: "key", table.target.name: "target", table.excluded.name: "excluded"}
-    for one, other in wanted.items():
+    for one, other in _names(table).items():
         if one in present or other in present:
             picked.append(pl.col(one if one in present else other).alias(one))
         elif other != "excluded":
             raise DataError(
-                f"the labels {inert(name)} have no column {one}", remedy=f"name it {one} or {other}"
+                f"the labels {inert(name, LONGEST)} have no column {one}", remedy=f"name it {one} or {other}"
             )
     if "known_at" in present:
         picked.append(pl.col("known_at").alias(KNOWN))

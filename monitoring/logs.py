@@ -17,6 +17,7 @@ from monitoring import places
 from monitoring.lines import Lines
 from monitoring.reading import Found
 from monitoring.rows import Rows
+from monitoring.slices import Slices
 from monitoring.tables import Tables
 
 
@@ -41,15 +42,18 @@ class Reader:
         Raises DataError: no such place; SourceError: a store that does not answer or refuses.
         """
         seen: set[object] = set()
-        for name in places.twice(place):
-            try:
-                same = name if name.startswith(places.S3) else Path(name).stat().st_ino
-                if same in seen:
+        with Slices() as slices:
+            for name in places.twice(place):
+                try:
+                    same = name if name.startswith(places.S3) else Path(name).stat().st_ino
+                    if same in seen:
+                        continue
+                    with places.local(name) as path:
+                        yield from (rows for rows in self._read(name, path, slices) if rows.height)
+                    seen.add(same)
+                except FileNotFoundError:  # set aside, or forgotten, since it was listed
                     continue
-                with places.local(name) as path:
-                    self._rows.file = name.rpartition("/")[2]
-                    parts = self._tables if name.endswith(".parquet") else self._lines
-                    yield from (rows for rows in parts.batches(path) if rows.height)
-                seen.add(same)
-            except FileNotFoundError:  # set aside, or forgotten, since it was listed
-                continue
+
+    def _read(self, name: str, path: Path, slices: Slices) -> Iterator[pl.DataFrame]:
+        self._rows.file = name.rpartition("/")[2]
+        return self._tables.batches(path, slices) if name.endswith(".parquet") else self._lines.batches(path)

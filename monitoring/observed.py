@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -17,7 +17,8 @@ BLOCK, TARGET, REASON, TIME = "_block", "_target", "_reason", "_time"
 OURS, EVERY, FIRST = "_ours", "_every", "_first"  # whose first answer to its key a row is
 KNOWN = "_known"  # of a label: since when it is known; null: always
 NEW_CLASS = "a class that the model has not"
-Outcomes = Callable[[date, date, str], pl.DataFrame]  # of the days from … to …, both included; of whose rows
+LOT = "_lot"  # of a row's key, uniform over 32 bits: which rows a sample has
+Outcomes = Callable[[date, date, str], Iterable[pl.DataFrame]]  # of the days from … to …, of whose rows
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Answered:
 
     @classmethod
     def join(cls, parts: Sequence[Answered]) -> Answered:
-        """Of days that do not overlap."""
+        """Of rows that share no key."""
         tallies = [one.tallies for one in parts if one.tallies is not None]
         duplicates = sum((one.duplicates for one in parts), Counter[date]())
         return cls(Tallies.join(tallies) if tallies else None, duplicates)
@@ -38,8 +39,8 @@ class Answered:
 @dataclass
 class Observed:
     """What was seen of some days: the answers of the version in production (`ours`), and of `every` one, of
-    which the first to a key counts. `outcomes` gives TIME, DAY, BLOCK, SCORE, TARGET and REASON of the rows
-    that are OURS or EVERY; TARGET and REASON are null as long as neither is known.
+    which the first to a key counts. `outcomes` gives TIME, DAY, BLOCK, SCORE, TARGET, REASON and LOT of the
+    rows that are OURS or EVERY, some at a time; TARGET and REASON are null as long as neither is known.
     """
 
     ours: Answered
@@ -53,7 +54,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The same of some rows that share no day with others."""
+    """The same of some rows that share no key of a day with others."""
 
     ours: Answered
     every: Answered
@@ -64,7 +65,7 @@ class Part:
 
     @property
     def outcomes(self) -> pl.DataFrame:
-        return self.rows.select(TIME, DAY, BLOCK, SCORE, TARGET, REASON, OURS, EVERY)
+        return self.rows.select(TIME, DAY, BLOCK, SCORE, TARGET, REASON, OURS, EVERY, LOT)
 
     def without_rows(self) -> Part:
         return replace(self, rows=self.rows.clear())
@@ -77,7 +78,7 @@ def part(
     known_by: datetime | None = None,
     anew: pl.DataFrame | None = None,
 ) -> Part:
-    """Tallies and outcomes of whole days of rows.
+    """Tallies and outcomes of rows that have all answers to their keys.
 
     Args:
         rows: key, time, SCORE and the features under the use case's names; VERSION, AT and the block where
@@ -120,11 +121,12 @@ def _by_day(rows: pl.DataFrame) -> Counter[date]:
 
 
 def dated(rows: pl.DataFrame, table: FeatureTable, version: str) -> pl.DataFrame:
-    """With TIME, DAY, BLOCK (as text) and VERSION. A block that is not among the columns is the row's day."""
+    """With TIME, DAY, BLOCK (text), LOT, VERSION. A block that is not among the columns is the row's day."""
     time = pl.col(table.time.name)
     rows = rows.with_columns(time.cast(pl.Datetime("us")).alias(TIME), time.cast(pl.Date).alias(DAY))
     block = pl.col(table.block.name) if table.block.name in rows.columns else pl.col(DAY)
-    rows = rows.with_columns(block.cast(pl.String).fill_null("").alias(BLOCK))
+    lot = (pl.col(table.key.name).hash(seed=2) // 2**32).cast(pl.UInt32)
+    rows = rows.with_columns(block.cast(pl.String).fill_null("").alias(BLOCK), lot.alias(LOT))
     return rows if VERSION in rows.columns else rows.with_columns(pl.lit(version).alias(VERSION))
 
 
@@ -196,21 +198,11 @@ def gathered(parts: list[Part], outcomes: Outcomes, unknown_labels: int = 0) -> 
     found = Observed(ours, every, outcomes, unknown_labels=unknown_labels)
     for one in parts:
         found.volume.update(one.volume)
-        found.versions.update(one.versions)
-        found.newest.update(one.newest)
+        for day, versions in one.versions.items():
+            found.versions.setdefault(day, Counter()).update(versions)
+        for day, newest in one.newest.items():
+            found.newest[day] = max(newest, found.newest.get(day, newest))
     return found
-
-
-def no_outcomes(reference: Reference) -> pl.DataFrame:
-    table = reference.table
-    score = pl.List(pl.Float64) if table.task == "multiclass" else pl.Float64()
-    target = pl.String() if table.target.dtype == "string" else pl.Float64()
-    return pl.DataFrame(
-        schema={
-            TIME: pl.Datetime("us"), DAY: pl.Date(), BLOCK: pl.String(),
-            SCORE: score, TARGET: target, REASON: pl.String(), OURS: pl.Boolean(), EVERY: pl.Boolean(),
-        }
-    )  # fmt: skip
 
 
 def end_of(day: date) -> datetime:

@@ -70,7 +70,7 @@ class Reference:
                 f"the model in production is of the task {metrics.task}, the use case is {table.task}",
                 remedy="release a model of this use case first",
             )
-        declared, table = table, _released(folder / Manifest.location.name, table)
+        declared, table = table, released(folder / Manifest.location.name, table)
         profile = Profile.read(folder / Profile.location.name).tables.get("train")
         score, score_days = _scores(folder / PREDICTIONS, table)
         decision = None
@@ -129,7 +129,7 @@ def _record(path: Path) -> drift.Reference:
         ) from None
 
 
-def _released(path: Path, table: FeatureTable) -> FeatureTable:
+def released(path: Path, table: FeatureTable) -> FeatureTable:
     """`table` with the features and classes of a manifest, where there is one."""
     if not path.exists():
         return table

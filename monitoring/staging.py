@@ -1,4 +1,4 @@
-"""Predictions by day on disk, so that memory holds some days and never the whole log."""
+"""Predictions by day on disk, so that memory holds some days, or a part of one, and never the whole log."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ from monitoring import disk
 from monitoring.reference import AT
 from monitoring.tallies import DAY
 
-HELD_ROWS = 200_000  # before they are written
-DAYS = "days"
+HELD_ROWS = 100_000  # before they are written
+DAYS, PARTS = "days", "parts"  # folders
+PART = "_part"
 STRAYS = 3  # newest days that hold fewer rows in all, or a smaller share of a usual day's, are errors
 STRAY_ANSWERS, STRAY_ROWS = 0.01, 0.1  # of the service's clock; of the rows' times, which callers give
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Some whole days; or a part of one that is large, which has all rows of its keys."""
+
+    days: tuple[date, ...]
+    folders: tuple[Path, ...]
 
 
 @dataclass
@@ -24,6 +33,7 @@ class Stage:
     """`folder` holds days/<day>/<n>.parquet; `rows` by day, `answered` by that of the answer (UTC)."""
 
     folder: Path
+    key: str
     rows: dict[date, int] = field(default_factory=dict)
     answered: dict[date, int] = field(default_factory=dict)
 
@@ -60,21 +70,39 @@ class Stage:
             return by_answers
         return _whole(self.rows, STRAY_ROWS)
 
-    def days(self, first: date, last: date) -> list[list[date]]:
-        """The days of that span in groups of about HELD_ROWS rows."""
-        groups: list[list[date]] = [[]]
+    def groups(self, first: date, last: date) -> list[Group]:
+        """The rows of that span in groups of about HELD_ROWS, ordered by day."""
+        found: list[Group] = []
+        held: list[date] = []
         size = 0
         for day in sorted(day for day in self.rows if first <= day <= last):
-            if groups[-1] and size + self.rows[day] > HELD_ROWS:
-                groups.append([])
-                size = 0
-            groups[-1].append(day)
-            size += self.rows[day]
-        return [group for group in groups if group]
+            if held and size + self.rows[day] > HELD_ROWS:
+                found.append(self._whole_days(held))
+                held, size = [], 0
+            if self.rows[day] > HELD_ROWS:
+                found += [Group((day,), (folder,)) for folder in self._divided(day)]
+            else:
+                held.append(day)
+                size += self.rows[day]
+        return [*found, self._whole_days(held)] if held else found
 
-    def read(self, days: list[date], columns: list[str] | None = None) -> pl.DataFrame:
-        """All rows of these days, in the order in which they were answered; or only some columns."""
-        files = [file for day in days for file in sorted((self.folder / DAYS / str(day)).glob("*.parquet"))]
+    def _whole_days(self, days: list[date]) -> Group:
+        return Group(tuple(days), tuple(self.folder / DAYS / str(day) for day in days))
+
+    def _divided(self, day: date) -> list[Path]:
+        """The folders of a large day's parts, by a hash of the key; made the first time."""
+        whole, parts = self.folder / DAYS / str(day), self.folder / PARTS / str(day)
+        number = pl.col(self.key).hash(seed=1) % -(-self.rows[day] // HELD_ROWS)
+        for count, file in enumerate(sorted(whole.glob("*.parquet"))):
+            rows = pl.read_parquet(file, glob=False).with_columns(number.alias(PART))
+            for (value,), some in rows.partition_by(PART, as_dict=True, maintain_order=True).items():
+                write(some.drop(PART), parts / f"{value:06}", count)
+            file.unlink()
+        return sorted(parts.iterdir())
+
+    def read(self, group: Group, columns: list[str] | None = None) -> pl.DataFrame:
+        """Its rows, in the order in which they were answered; or only some columns."""
+        files = [file for folder in group.folders for file in sorted(folder.glob("*.parquet"))]
         return pl.concat([pl.read_parquet(file, columns=columns, glob=False) for file in files])
 
 

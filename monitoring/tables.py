@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
+from mainline.drift import NOT_PARQUET
 from monitoring.reference import AT, FITS, SCORE, VERSION
 from monitoring.rows import LINE, Rows, by_day
+from monitoring.slices import DamagedError, Slices
 from pipeline.frames import DTYPES
 from pipeline.text import inert
 
@@ -22,22 +25,28 @@ class Tables:
     def __init__(self, rows: Rows) -> None:
         self.rows, self.table, self.found = rows, rows.table, rows.found
 
-    def batches(self, path: Path) -> Iterator[pl.DataFrame]:
-        """The rows of one file that can be used."""
+    def batches(self, path: Path, slices: Slices) -> Iterator[pl.DataFrame]:
+        """The rows of one file that can be used. What of it is damaged counts as one line."""
+        start = 1
         try:
-            lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-            height = lazy.select(pl.len()).collect().item()
-            for start in range(0, height, BATCH_ROWS):
-                rows = lazy.slice(start, BATCH_ROWS).collect()
+            for rows in slices.of(path, BATCH_ROWS):
                 self.found.lines += rows.height
-                named = self._named(rows.with_row_index(LINE, offset=start + 1))
+                named = self._named(rows.with_row_index(LINE, offset=start))
+                start += rows.height
                 if self.rows.version is not None and VERSION in named.columns:
                     yield self._others(named.filter(~self.rows.ours))
                     named = named.filter(self.rows.ours)
                 yield self._typed(named)
-        except (pl.exceptions.PolarsError, OSError):
-            self.found.lines += 1
-            self.found.refuse("not Parquet", "", self.rows.file, 1, {self.found.last: 1})
+        except DamagedError as error:
+            print(f"damaged: {inert(self.rows.file)}: {error}", file=sys.stderr, flush=True)
+            self._lost(start)
+        except pl.exceptions.PolarsError:  # of types that no column of ours can have
+            self._lost(start)
+
+    def _lost(self, line: int) -> None:
+        """The rest of a file, from `line` on."""
+        self.found.lines += 1
+        self.found.refuse(NOT_PARQUET, "", self.rows.file, line, {self.found.last: 1})
 
     def _named(self, rows: pl.DataFrame) -> pl.DataFrame:
         """A batch under our names."""

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mainline.drift import ColumnDrift
 from monitoring import sketch
 from monitoring.reference import ANEW, FITS, MATCHED, Reference, shown_score
 from monitoring.sketch import Bins
@@ -42,24 +41,34 @@ class Tallies:
 
     @classmethod
     def join(cls, parts: Iterable[Tallies]) -> Tallies:
-        """Of days that do not overlap."""
-        listed = sorted((part for part in parts if part.days), key=lambda part: part.days[0])
-        first = listed[0]
+        """Of one part at least; days of several parts are added up."""
+        listed = [part for part in parts if part.days]
+        days = sorted({day for part in listed for day in part.days})
+        place = {day: number for number, day in enumerate(days)}
+        where = np.array([place[day] for part in listed for day in part.days], dtype=np.int64)
         return cls(
-            tuple(day for part in listed for day in part.days),
-            {name: _join([part.columns[name] for part in listed]) for name in first.columns},
-            _join([part.score for part in listed]),
-            _join([part.target for part in listed]),
+            tuple(days),
+            {
+                name: _join([part.columns[name] for part in listed], where, len(days))
+                for name in listed[0].columns
+            },
+            _join([part.score for part in listed], where, len(days)),
+            _join([part.target for part in listed], where, len(days)),
         )
 
 
-def _join(parts: list[Tally]) -> Tally:
-    return Tally(
-        np.concatenate([part.counts for part in parts]),
-        np.concatenate([part.odd for part in parts]),
-        tuple(value for part in parts for value in part.low),
-        tuple(value for part in parts for value in part.high),
-    )
+def _join(parts: list[Tally], where: NDArray[np.int64], days: int) -> Tally:
+    """`where`: the place of each part's days, one after the other."""
+    counts = np.zeros((days, parts[0].counts.shape[1]))
+    odd = np.zeros((days, len(ODD)), dtype=np.int64)
+    np.add.at(counts, where, np.concatenate([part.counts for part in parts]))
+    np.add.at(odd, where, np.concatenate([part.odd for part in parts]))
+    ends: list[list[float | str]] = [[] for _ in range(days)]
+    pairs = (pair for part in parts for pair in zip(part.low, part.high, strict=True))
+    for place, pair in zip(where.tolist(), pairs, strict=True):
+        ends[place] += [value for value in pair if value is not None]
+    low, high = (tuple(end(some, default=None) for some in ends) for end in (min, max))
+    return Tally(counts, odd, low, high)
 
 
 def count(rows: pl.DataFrame, score: pl.Series, target: pl.Series, reference: Reference) -> Tallies:
@@ -162,86 +171,3 @@ def differs(served: pl.Series, anew: pl.Series) -> NDArray[np.bool_]:
         return served.cast(pl.String).ne_missing(anew.cast(pl.String)).to_numpy()
     one, two = sketch.as_numbers(served), sketch.as_numbers(anew)
     return ~np.isclose(one, two, rtol=RELATIVE, atol=RELATIVE, equal_nan=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Scatter:
-    """How much one day's shares scatter within windows, by column; none known: by the rows alone."""
-
-    columns: Mapping[str, float]
-    score: float | None
-    target: float | None
-
-    @classmethod
-    def of(cls, tallies: Tallies, windows: list[NDArray[np.int64]], reference: Reference) -> Scatter:
-        """The mean over `windows`, each the indices of its days."""
-        columns = {
-            name: _scatter(tally, windows, reference.columns[name]) for name, tally in tallies.columns.items()
-        }
-        return cls(
-            {name: value for name, value in columns.items() if value is not None},
-            _scatter(tallies.score, windows, reference.score_bins),
-            _scatter(tallies.target, windows, reference.target_bins),
-        )
-
-
-def _scatter(tally: Tally, windows: list[NDArray[np.int64]], where: Bins) -> float | None:
-    if where.empty:
-        return None
-    found = [sketch.between(tally.counts[days], where.share) for days in windows]
-    known = [value for value in found if value is not None]
-    return float(np.mean(known)) if known else None
-
-
-def column_drift(
-    tally: Tally,
-    where: Bins,
-    days: NDArray[np.int64],
-    before: NDArray[np.int64],
-    scatter: float | None,
-    reference_days: int,
-) -> ColumnDrift:
-    """The drift of one column over the days with these indices; `before`: those of the window before."""
-    counts, earlier = tally.counts[days].sum(axis=0), tally.counts[before].sum(axis=0)
-    odd = dict(zip(ODD, tally.odd[days].sum(axis=0).tolist(), strict=True))
-    rows = odd["rows"]
-    away = None if where.empty else sketch.distance(counts, where.share)
-    filled = int((tally.counts[days].sum(axis=1) > 0).sum())
-    chance = None
-    if away is not None:
-        if scatter is None:  # a single day: as if its rows were independent
-            one = filled * (where.size - 1) / max(1.0, counts.sum())
-            chance = sketch.noise(one, filled, reference_days, where, counts)
-        else:
-            chance = sketch.noise(scatter, filled, reference_days, where, counts)
-    return ColumnDrift(
-        name=where.column.name,
-        dtype=where.column.dtype,
-        rows=rows,
-        distance=_short(away),
-        noise=_short(chance),
-        before=None if where.empty else _short(sketch.distance(counts, earlier)),
-        nulls=_share(odd["nulls"], rows),
-        nulls_reference=where.nulls,
-        unknown=_share(odd["unknown"], rows),
-        unknown_reference=where.unknown,
-        out_of_range=_share(odd["beyond"], rows),
-        out_of_range_reference=where.beyond,
-        constant=_constant(tally, days) and not where.constant,
-        skew=_share(odd["skewed"], odd["compared"]) if odd["compared"] else None,
-    )
-
-
-def _constant(tally: Tally, days: NDArray[np.int64]) -> bool:
-    """More than one value, and all of them the same."""
-    lows = [tally.low[day] for day in days if tally.low[day] is not None]
-    highs = [tally.high[day] for day in days if tally.high[day] is not None]
-    return bool(tally.odd[days, 0].sum() - tally.odd[days, 1].sum() > 1) and len({*lows, *highs}) == 1
-
-
-def _share(part: int, whole: int) -> float:
-    return float(f"{part / max(1, whole):.6g}")
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")

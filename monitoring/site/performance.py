@@ -31,7 +31,7 @@ def section(state: State) -> str:
     blocks = [_chart(state, drift, name) for name in drawn]
     if not blocks:
         blocks = [markup.paragraph("No labels have come yet, and there is no estimate: nothing to draw.")]
-    return markup.section("performance", "Performance", *blocks, _calibration(drift))
+    return markup.section("performance", "Performance", *blocks, _sampled(drift), _calibration(drift))
 
 
 def unfinished(window: Window) -> bool:
@@ -145,6 +145,16 @@ def _pending(drift: Drift, window: Window) -> bool:
 def _value(drift: Drift, window: Window, name: str) -> Figure | None:
     found = None if _pending(drift, window) else window.figures.get(name)
     return found if found and found.value is not None else None
+
+
+def _sampled(drift: Drift) -> str:
+    """Of which months too many rows were answered for all to be looked at."""
+    parts = [
+        f"{month(one)} {one.sampled:,} of {one.rows:,}" for one in drift.months if one.sampled is not None
+    ]
+    if not parts:
+        return ""
+    return markup.paragraph(f"Figures are of a sample of the rows, chosen by their keys: {', '.join(parts)}.")
 
 
 def _calibration(drift: Drift) -> str:

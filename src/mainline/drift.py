@@ -14,6 +14,8 @@ from pydantic import Field
 from mainline.records import Figure, Part, Record
 from mainline.schema import Task
 
+NOT_PARQUET = "not Parquet"  # a reason of Malformed: a damaged file, one "line" whatever it held
+
 
 class Reference(Part):
     """The model in production: which rows it was made from, and what it promised on its test rows.
@@ -51,9 +53,11 @@ class ColumnDrift(Part):
 
     Shares are of the window's rows. `distance`: effect size, Jensen-Shannon distance in [0, 1] over the
     bins of the reference's sketch, null without values or reference; `noise`: what it is between blocks of
-    the reference's size and the window's by chance alone; `before`: the same against the window before this
-    one. `constant`: all values are the same, where the reference's are not. `skew`: share of rows whose
-    served value is not the one computed from the raw data; null when that was not computed.
+    the reference's size and the window's by chance alone. `before`: distance from the windows right before
+    it, as many as the policy's `windows`, as far as there are; `season`: from the same days 52 weeks before,
+    null where the log has not half of them. Both are from all versions' rows, but those of `score`.
+    `constant`: all values are the same, where the reference's are not. `skew`: share of rows whose served
+    value is not the one computed from the raw data; null when that was not computed.
 
     `unknown`: values that the reference has not, or does not name where it had too many for that. Infinite
     numbers are out of range.
@@ -73,6 +77,7 @@ class ColumnDrift(Part):
     out_of_range_reference: float
     constant: bool
     skew: float | None
+    season: float | None = None
 
 
 class Window(Part):
@@ -85,7 +90,8 @@ class Window(Part):
     a calibrated model, however hard the days are); `against`: figure minus the recorded one, empty for a
     month with answers of other versions, which has no figure that needs a threshold either; `recoverable`:
     of the loss, what a recalibration fitted on other blocks takes away. `estimated`: the expected loss by the
-    answered probabilities alone, an estimate. `score` and `target`: their drift.
+    answered probabilities alone, an estimate. `score` and `target`: their drift. `sampled`: of how many rows
+    these figures are, where there are too many for all to be held; null: of all.
     """
 
     name: str
@@ -104,6 +110,7 @@ class Window(Part):
     columns: list[ColumnDrift]
     score: ColumnDrift | None
     target: ColumnDrift | None
+    sampled: int | None = None
 
 
 class Malformed(Part):

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import date
 from statistics import median
 
-from mainline.drift import Drift, Malformed, Quality
+from mainline.drift import NOT_PARQUET, Drift, Malformed, Quality
 from mainline.findings import Finding, over, percent, plain
 from mainline.policy import MonitorPolicy
 
@@ -28,12 +28,21 @@ def _malformed(malformed: Malformed, quality: Quality, policy: MonitorPolicy) ->
     newest = sorted(quality.read)[-policy.fault_days :]
     reasons = sum((Counter(malformed.days.get(day, {})) for day in newest), Counter[str]())
     lines = sum(quality.read[day] for day in newest)
+    found = _damaged(reasons.pop(NOT_PARQUET, 0))
     if not reasons or lines < policy.limits.rows:
-        return []
+        return found
     share = reasons.total() / lines
     most = max(reasons, key=lambda name: (reasons[name], name))
     text = f"{percent(share)} of the newest days' lines cannot be used, most: {plain(most)}"
-    return [over("malformed", "fault", "newest", None, share, policy.limits.malformed, text)]
+    return [*found, over("malformed", "fault", "newest", None, share, policy.limits.malformed, text)]
+
+
+def _damaged(files: int) -> list[Finding]:
+    """No share says how much was in them."""
+    if not files:
+        return []
+    text = f"{files} of the newest days' Parquet files cannot be read, wholly or from some row on"
+    return [over("damaged", "fault", "newest", None, files, 0, text)]
 
 
 def _freshness(quality: Quality, until: str, policy: MonitorPolicy) -> list[Finding]:

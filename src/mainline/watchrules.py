@@ -48,6 +48,8 @@ def amounts(drift: Drift, policy: MonitorPolicy) -> list[Finding]:
     newest = drift.recent[-1]
     few = newest.rows < policy.minimum_rows or newest.blocks < policy.minimum_blocks
     text = f"{newest.rows:,} predictions on {newest.blocks} days"
+    if newest.sampled is not None:
+        text = f"{text}, figures of {newest.sampled:,} of them"
     if few:
         text = f"insufficient data: {text}, {policy.minimum_rows:,} on {policy.minimum_blocks} are needed"
     found = [
@@ -217,8 +219,7 @@ def drifted(drift: Drift, policy: MonitorPolicy, *, labelled: bool) -> list[Find
     for column in sorted(moved, key=lambda one: (-(one.distance or 0), one.name)):
         limit = policy.limits.drift_distance
         text = f"{plain(column.name)} has moved by {column.distance:.2f} (chance {column.noise or 0:.2f})"
-        if column.before is not None and column.before > _least(column, limit, many):
-            text = f"{text}, by {column.before:.2f} since the window before"
+        text += _since(column, _least(column, limit, many))
         found.append(
             finding("column drift", "drift", "quiet", newest.name, column.distance, limit, text, column.name)
         )
@@ -242,6 +243,16 @@ def drifted(drift: Drift, policy: MonitorPolicy, *, labelled: bool) -> list[Find
             )
         )
     return found
+
+
+def _since(column: ColumnDrift, least: float) -> str:
+    """Whether that is new: beside the windows before, and beside the same season."""
+    text = ""
+    if column.before is not None and column.before > least:
+        text = f", by {column.before:.2f} since the windows before"
+    if column.season is None:
+        return text
+    return f"{text}, by {column.season:.2f} in a year" if column.season > least else f"{text}, as a year ago"
 
 
 def _beyond(column: ColumnDrift, limit: float, columns: int) -> bool:

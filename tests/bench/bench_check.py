@@ -1,9 +1,9 @@
 """The check over a long log: rows a second and peak memory.
 
 `python tests/bench/bench_check.py [ROWS …] [--parquet] [--labels] [--days N] [--folder FOLDER]`: the real
-test rows, again and again under other keys, spread over a year; a label for each, in another order.
-`--folder` keeps them. Memory must hardly grow with the rows of a year: 1 where it does. It grows with those
-of a window, whose answers and labels are held: `--days 28` puts all rows into one, and says by how much.
+test rows, again and again under other keys, with a score of their own, spread over a year; a label for each,
+in another order. `--folder` keeps them. `--days 28` puts all rows into one window. Memory must hardly grow
+with the rows, either way: 1 where it does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.imports import ROOT
 from usecase.schema import FEATURES
 
 LAST, YEAR = datetime(2014, 9, 26), 360  # rows end with the 25th
-GROWTH = 1.3  # of memory, from the fewest rows of a year to the most
+GROWTH = 1.3  # of memory, from the fewest rows to the most
 PART = 250_000  # rows a file
 
 
@@ -48,18 +48,16 @@ def main() -> int:
             found[rows] = measure(
                 rows, place, days=options.days, parquet=options.parquet, labels=options.labels
             )
-    return _judged(found, flat=options.days >= YEAR) if len(found) > 1 else 0
+    return _judged(found) if len(found) > 1 else 0
 
 
-def _judged(memory: dict[int, float], *, flat: bool) -> int:
-    """1 where memory (bytes by rows) has grown too much for rows of a whole year."""
+def _judged(memory: dict[int, float]) -> int:
+    """1 where memory (bytes by rows) has grown too much."""
     few, many = min(memory), max(memory)
     growth, each = memory[many] / memory[few], (memory[many] - memory[few]) / (many - few)
-    told = (
-        f"{many / few:,.0f} times the rows take {growth:.2f} times the memory, {each:,.0f} bytes a row more"
-    )
-    print(f"{told}; at most {GROWTH}" if flat else told)
-    return int(flat and growth > GROWTH)
+    told = f"{many / few:,.0f} times the rows take {growth:.2f} times the memory"
+    print(f"{told}, {each:,.0f} bytes a row more; at most {GROWTH}")
+    return int(growth > GROWTH)
 
 
 def measure(rows: int, folder: Path, *, days: int, parquet: bool, labels: bool) -> float:
@@ -142,7 +140,7 @@ def _log(rows: int, days: int, folder: Path, parquet: bool) -> None:
             pl.lit("v1.0.0").alias("version"),
             (pl.lit("key-") + pl.col("n").cast(pl.String)).alias("key"),
             _time(rows, days).dt.strftime("%Y-%m-%dT%H:%M:%S").alias("time"),
-            pl.col("probability").cast(pl.Float64).alias("score"),
+            (pl.col("probability").cast(pl.Float64) * (1 - pl.col("n") % 9973 * 1e-7)).alias("score"),
             pl.lit(False).alias("decision"),
             pl.struct([one.name for one in FEATURES.features]).alias("features"),
         )

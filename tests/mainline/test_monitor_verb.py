@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from mainline.errors import (
 )
 from mainline.exported import file_md5
 from mainline.git import Git
-from mainline.verbs.monitor import BACKTEST, Tools, monitor
+from mainline.verbs.monitor import BACKTEST, PAGE, Tools, monitor
 from mainline.verbs.promote import promote
 from mainline.verbs.release import release
 from mainline.watching import Watch
@@ -49,7 +50,33 @@ if not text.exists():
 out = Path(sys.argv[sys.argv.index("--out") + 1])
 out.parent.mkdir(parents=True, exist_ok=True)
 out.write_text(text.read_text())
+if "--sample" in sys.argv:
+    Path(sys.argv[sys.argv.index("--sample") + 1]).write_bytes(b"")
 """
+DRAWN = """\
+import json, sys
+from pathlib import Path
+assert Path("reports/watch.json").exists() and Path("reports/drift.json").exists(), "the answer is first"
+Path("drawn.json").write_text(json.dumps(sys.argv[1:]))
+Path(sys.argv[sys.argv.index("--html") + 1]).write_text("<html>")
+"""
+# What Evidently could do.
+HANGS = """\
+import signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    signal.pause()
+"""
+CRASHES = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+EATS = """\
+from monitoring import evidently_report as report
+report.MEMORY = 2**31
+report.bounded()
+held = []
+while True:
+    held.append(bytearray(2**28))
+"""
+FAILS = "raise RuntimeError('\\x1b[2Jof a library')"
 BACKTESTED = """\
 import json, sys
 from pathlib import Path
@@ -73,6 +100,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> World:
         file.write(params[params.index("monitor:") :])
     (world.root / "stand_in.py").write_text(STAND_IN)
     (world.root / "backtested.py").write_text(BACKTESTED)
+    (world.root / "drawn.py").write_text(DRAWN)
     clones.commit(world.root, "watched")
     world.merge("watched")
     assert promote(options(), tools()) == 0
@@ -94,6 +122,7 @@ def world(template: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
 TOOLS = Tools(
     check=(sys.executable, "stand_in.py"),
     backtest=(sys.executable, "backtested.py"),
+    draw=(sys.executable, "drawn.py"),
     before=lambda _: None,
 )
 
@@ -241,6 +270,72 @@ def test_a_schedule_looks_at_yesterday_whatever_the_log_has(world: World) -> Non
         monitor(asking("--log", "here", "--until", "2013-02-30"), TOOLS)
 
 
+def test_evidentlys_page_is_drawn_when_the_answer_is_there(world: World) -> None:
+    measured(siting.drift())
+    Path("reports/watch.json").unlink(missing_ok=True)
+    monitor(asking("--log", "here", "--no-backtest"), TOOLS)
+    called = json.loads(Path("drawn.json").read_text())
+    names = {called[n]: Path(called[n + 1]).name for n in range(0, len(called), 2)}
+    assert names == {
+        "--reference": "reference", "--reference-rows": "test.parquet", "--sample": "sample.parquet",
+        "--html": "drift.html",
+    }  # fmt: skip
+    assert PAGE.read_text() == "<html>"
+    Path("drawn.json").unlink()
+    monitor(asking("--log", "here", "--no-backtest", "--no-html"), TOOLS)
+    assert not Path("drawn.json").exists() and not PAGE.exists(), "of an earlier answer"
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (HANGS, "not drawn within 2 s"),
+        (CRASHES, "ended with -11"),
+        (EATS, "ended with 1"),
+        (FAILS, "ended with 1"),
+        ("", ""),
+    ],
+)
+def test_whatever_evidently_does_the_answer_is_the_same(
+    program: str, said: str, world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    measured(siting.drift())
+    asked = ("--log", "here", "--no-backtest", "--prometheus", "watch.prom")
+    expected = monitor(asking(*asked, "--no-html"), TOOLS)
+    records = [Drift.location.read_bytes(), Watch.location.read_bytes()]
+    for path in (Drift.location, Watch.location):
+        path.unlink()
+    capfd.readouterr()
+    broken = replace(TOOLS, draw=(sys.executable, "-c", program), patience=2 if program == HANGS else 60)
+    started = time.monotonic()
+    assert monitor(asking(*asked), broken) == expected
+    assert program != HANGS or time.monotonic() - started < 15
+    assert [Drift.location.read_bytes(), Watch.location.read_bytes()] == records
+    warned = [one for one in capfd.readouterr().err.splitlines() if one.startswith("warning: no reports/")]
+    assert len(warned) == bool(said) and said in "".join(warned)
+    assert not PAGE.exists()
+
+
+def test_without_the_program_that_draws_there_is_no_page(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    measured(siting.drift())
+    monitor(asking("--log", "here", "--no-backtest"), replace(TOOLS, draw=("./none",)))
+    assert "warning: no reports/drift.html: " in capfd.readouterr().err and Watch.location.exists()
+
+
+def test_a_stop_while_it_is_drawn_keeps_the_answer(world: World) -> None:
+    """Ctrl-C, with the process that draws already there."""
+    interrupt = "import os, signal; os.kill(os.getppid(), signal.SIGINT)\n"
+    measured(siting.drift())
+    with pytest.raises(Interrupted, match="the answer stands"):
+        monitor(
+            asking("--log", "here", "--no-backtest"),
+            replace(TOOLS, draw=(sys.executable, "-c", interrupt + HANGS)),
+        )
+    assert Watch.location.exists() and Drift.location.exists()
+
+
 def test_a_check_that_fails_leaves_the_last_answer(world: World) -> None:
     measured(siting.drift())
     monitor(asking("--log", "here", "--no-backtest"), TOOLS)
@@ -260,7 +355,7 @@ def test_a_stop_decides_nothing(world: World) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted):
-        monitor(asking("--log", "here"), Tools(check=TOOLS.check, before=stop))
+        monitor(asking("--log", "here"), replace(TOOLS, before=stop))
     assert not Watch.location.exists()
 
 
@@ -282,7 +377,7 @@ def test_a_backtest_that_cannot_run_costs_a_warning(
 ) -> None:
     monkeypatch.setattr("mainline.watching.wants_backtest", lambda _: True)
     measured(siting.drift())
-    broken = Tools(check=TOOLS.check, backtest=(sys.executable, "-c", "exit(14)"), before=lambda _: None)
+    broken = replace(TOOLS, backtest=(sys.executable, "-c", "exit(14)"))
     assert monitor(asking("--log", "here"), broken) in (0, Answer.WATCH, Answer.RETRAIN, Answer.INSUFFICIENT)
     assert Drift.read(Drift.location) == siting.drift(), "as it was"
     assert "warning: no backtest" in capfd.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainline.drift import ColumnDrift, Drift, Labels, Malformed, Quality, Reference, Window
+from mainline.drift import NOT_PARQUET, ColumnDrift, Drift, Labels, Malformed, Quality, Reference, Window
 from mainline.findings import SEVERITY
 from mainline.records import Figure
 from mainline.watching import Watch, decide, newest_labelled_month, wants_backtest
@@ -559,6 +559,18 @@ STREAMS = {
 }
 
 
+@pytest.mark.parametrize(("day", "seen"), [("2013-11-29", True), ("2013-10-02", False)])
+def test_a_damaged_file_of_the_newest_days_is_a_fault_however_much_else_came(day: str, seen: bool) -> None:
+    """It is one "line" of a million, and nobody knows of how many."""
+    quality = QUALITY.model_copy(update={"read": dict.fromkeys(QUALITY.volume, 1_000_000)})
+    reasons = {NOT_PARQUET: 1}
+    malformed = Malformed(lines=1, reasons=reasons, samples=[], days={day: reasons})
+    found = decide(drift(malformed=malformed, quality=quality), POLICY)
+    alarms = [one.text for one in found.findings if one.name == "damaged" and one.outcome == "watch"]
+    assert bool(alarms) == seen and (found.verdict == "watch") == seen
+    assert not any(one.name == "malformed" for one in found.findings), "a share of lines says nothing of it"
+
+
 @pytest.mark.parametrize("case", STREAMS)
 def test_a_stream_is_compared_with_the_same_weekdays(case: str) -> None:
     quality, expected = STREAMS[case]
@@ -590,9 +602,40 @@ def test_a_column_that_moved_lately_is_told_from_one_that_moved_long_ago() -> No
             column("new", distance=0.3, noise=0.05, before=None),
         ]
     )
-    assert told["lately"] == "lately has moved by 0.30 (chance 0.05), by 0.25 since the window before"
-    assert {name for name, text in told.items() if "window before" not in text} == {
+    assert told["lately"] == "lately has moved by 0.30 (chance 0.05), by 0.25 since the windows before"
+    assert {name for name, text in told.items() if "windows before" not in text} == {
         "long ago",
         "by chance",
         "new",
     }
+
+
+def test_a_column_that_moved_with_the_season_is_told_from_one_that_never_was_so() -> None:
+    told = moved(
+        [
+            column("winter", distance=0.9, noise=0.05, before=0.6, season=0.1),
+            column("broken", distance=0.9, noise=0.05, before=0.6, season=0.8),
+            column("long", distance=0.9, noise=0.05, before=0.1, season=0.8),
+        ]
+    )
+    assert told["winter"].endswith(", by 0.60 since the windows before, as a year ago")
+    assert told["broken"].endswith(", by 0.60 since the windows before, by 0.80 in a year")
+    assert told["long"].endswith("(chance 0.05), by 0.80 in a year")
+
+
+def test_figures_of_a_sample_are_told() -> None:
+    found = decide(drift([window(0), window(1), window(2, sampled=499_827)]), POLICY).findings
+    assert [one.text for one in found if one.name == "rows"] == [
+        "26,000 predictions on 28 days, figures of 499,827 of them"
+    ]
+
+
+def test_the_past_of_a_column_decides_nothing() -> None:
+    plain, told = (
+        decide(drift([window(0), window(1), window(2, columns=[one])]), POLICY)
+        for one in (
+            column("x", distance=0.9, noise=0.05),
+            column("x", distance=0.9, noise=0.05, before=1.0, season=1.0),
+        )
+    )
+    assert (plain.verdict, plain.evidence) == (told.verdict, told.evidence)

@@ -90,7 +90,7 @@ def staged(volume: dict[date, int], folder: Path, at: Callable[[date], date | No
         pl.DataFrame({time: [day] * rows, AT: [at(day)] * rows}, schema={time: pl.Date, AT: pl.Date})
         for day, rows in volume.items()
     ]
-    stage = Stage(folder)
+    stage = Stage(folder, FEATURES.key.name)
     stage.fill([one.with_columns(pl.all().cast(pl.Datetime("us"))) for one in frames], time, lambda _: None)
     return stage
 
@@ -303,9 +303,26 @@ def varied(rows: int) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.slow
-def test_a_report_that_cannot_be_drawn_costs_a_warning_and_no_answer(
+def test_the_sample_for_evidently_changes_no_answer(
     checked: Checked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, kept = log(tmp_path / "log", days(10)), tmp_path / "sample.parquet"
+    expected = checked(place)
+    assert checked(place, "--sample", str(kept)) == expected
+    assert pl.read_parquet(kept).height == 180 and "warning: sample" not in capsys.readouterr().err
+    kept.unlink()
+    kept.mkdir()  # cannot be written
+    assert checked(place, "--sample", str(kept)) == expected
+    assert f"warning: {kept}: " in capsys.readouterr().err
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert checked(empty, "--sample", str(tmp_path / "none.parquet")).recent[-1].rows == 0
+    assert "not written" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_report_that_cannot_be_drawn_is_an_error_that_names_the_file(
+    reference: Path, checked: Checked, tmp_path: Path
 ) -> None:
     place, rows, page = tmp_path / "log.jsonl", tmp_path / "test.parquet", tmp_path / "drift.html"
     answered = [
@@ -313,16 +330,22 @@ def test_a_report_that_cannot_be_drawn_costs_a_warning_and_no_answer(
     ]
     place.write_bytes(b"".join(answered))
     pl.DataFrame([{FEATURES.key.name: str(n)} | one for n, one in enumerate(varied(100))]).write_parquet(rows)
-    expected = checked(place)
+    checked(place, "--sample", str(tmp_path / "sample.parquet"))
+    command = [sys.executable, "-m", "monitoring", "evidently_report", "--reference", str(reference)]
+    command += ["--reference-rows", str(rows), "--sample", str(tmp_path / "sample.parquet")]
 
-    drawn = ("--html", str(page), "--reference-rows", str(rows))
-    assert checked(place, *drawn) == expected
-    assert "Drift" in page.read_text() and "not drawn" not in capsys.readouterr().err
+    def drawn() -> subprocess.CompletedProcess[str]:
+        more = ["--html", str(page)]
+        return subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, timeout=300)
 
+    done = drawn()
+    assert done.returncode == 0, done.stderr
+    assert "Drift" in page.read_text() and "warning" not in done.stderr
     page.unlink()
     rows.write_bytes(b"PAR1 and no more")
-    assert checked(place, *drawn) == expected
-    assert "warning: " in capsys.readouterr().err and not page.exists()
+    done = drawn()
+    assert done.returncode == DataError.exit_code and "test.parquet cannot be read" in done.stderr
+    assert not page.exists()
 
 
 def test_a_verb_runs_with_the_pipelines_switches() -> None:

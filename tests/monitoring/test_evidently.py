@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from monitoring import evidently_report as report
+from monitoring import staging
+from monitoring.joining import Joined
 from monitoring.observed import TARGET
+from monitoring.reference import AT, SCORE
+from monitoring.staging import Stage
+from tests.imports import ROOT
 from tests.monitoring import toys
 from tests.serving.toys import table
 
@@ -68,3 +74,40 @@ def test_nothing_to_draw_is_a_word_and_no_crash(tmp_path: Path) -> None:
     empty = toys.rows("binary").clear()
     words = report.write(tmp_path / "drift.html", empty, toys.rows("binary"), table("binary"))
     assert words[-1].endswith("nothing is drawn")
+
+
+GREEDY = """
+from monitoring import evidently_report as report
+report.bounded()
+print(open("/proc/self/oom_score_adj").read().strip())
+bytearray(report.MEMORY)
+"""
+
+
+def test_who_asks_for_too_much_memory_gets_none() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GREEDY], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (1, "1000\n") and "MemoryError" in done.stderr
+
+
+def test_a_sample_is_of_the_newest_window_and_of_few_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every day in it; with the labels of its keys."""
+    monkeypatch.setattr(report, "ROWS", 100)
+    monkeypatch.setattr(staging, "HELD_ROWS", 25)  # less than a day
+    frame = toys.rows("binary")
+    stage = Stage(tmp_path, "key")
+    stage.fill(
+        [frame.drop("target").with_columns(pl.lit(None, pl.Datetime).alias(AT))], "time", lambda _: None
+    )
+    labels = Joined.of([toys.labelled(frame)], stage, table("binary"), toys.FIRST, toys.UNTIL)
+    window = toys.measured(frame).recent[-1]
+    found = report.live_rows(stage, labels, toys.reference(), window, None)
+    assert found is not None and found.height == 100 and found[TARGET].null_count() == 0
+    targets = frame.select(SCORE, pl.col("target").cast(pl.Float64).alias(TARGET), pl.col("time").dt.day())
+    met = found.join(targets, on=[SCORE, TARGET])
+    assert met.height == 100 and met["time"].n_unique() == 10 and met["time"].min() == 21
+    again = report.live_rows(stage, None, toys.reference(), window, None)
+    assert again is not None and again[TARGET].null_count() == 100 and again[SCORE].equals(found[SCORE])

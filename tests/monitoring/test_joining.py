@@ -16,7 +16,7 @@ from monitoring import joining, labels, staging
 from monitoring.joining import Joined
 from monitoring.observed import KNOWN
 from monitoring.reference import AT
-from monitoring.staging import Stage
+from monitoring.staging import Group, Stage
 from tests.serving.toys import table
 
 TABLE = table("binary")
@@ -39,7 +39,7 @@ def told(rows: list[tuple[str, int, int | None]]) -> pl.DataFrame:
 def staged(rows: list[tuple[str, int]], folder: Path) -> Stage:
     times = [datetime(2013, 11, 1) + timedelta(days=day) for _, day in rows]
     frame = pl.DataFrame({"key": [key for key, _ in rows], "time": times, AT: times})
-    stage = Stage(folder)
+    stage = Stage(folder, "key")
     stage.fill(frame.iter_slices(3), "time", lambda _: None)
     return stage
 
@@ -60,11 +60,17 @@ def test_the_labels_of_some_days(
         joined = Joined.of(whole.iter_slices(size), stage, TABLE, FIRST, last)
         assert (joined.labels, joined.contradicting) == (expected.height, contradicting)
         assert joined.unknown == len(set(expected["key"]) - {key for key, _ in inside})
-        for days in stage.days(FIRST, last):
-            keys = {key for key, day in inside if day in days}
-            found = joined.read(days)
+        seen: list[tuple[str, date]] = []
+        for group in stage.groups(FIRST, last):
+            rows_of = stage.read(group, ["key", "time"]).select("key", pl.col("time").dt.date()).rows()
+            assert {day for _, day in rows_of} == set(group.days)
+            seen += rows_of
+            found = joined.read(group)
             assert found["key"].is_unique().all() and found.schema == whole.schema
+            keys = {key for key, _ in rows_of}
             assert found.sort("key").equals(expected.filter(pl.col("key").is_in(keys)).sort("key"))
-        every = joined.read([day for _, day in inside])
+        assert sorted(seen) == sorted(inside), "each row in one group"
+        other = Group(tuple({day for _, day in inside}), ())  # not one of those that were joined
+        every = joined.read(other)
         assert set(every["key"]) == set(expected["key"]) & {key for key, _ in inside}
         assert every["key"].is_unique().all()

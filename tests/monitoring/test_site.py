@@ -258,6 +258,13 @@ def test_a_partly_labelled_month_is_pending_and_its_estimate_is_drawn() -> None:
     assert "measured v1.0.0" in words(performance.section(siting.state(drift=enough)))
 
 
+def test_figures_of_a_sample_are_said_to_be_such() -> None:
+    months = [siting.window(0), siting.window(1, rows=3_500_000, sampled=499_827)]
+    state = siting.state(drift=siting.drift(1).model_copy(update={"months": months}))
+    assert f"chosen by their keys: {months[1].name} 499,827 of 3,500,000." in words(page.render(state))
+    assert "of a sample" not in words(shown())
+
+
 def test_a_release_leaves_the_months_before_on_the_page() -> None:
     record = siting.released()
     told = words(page.render(siting.state(drift=record)))

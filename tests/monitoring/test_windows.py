@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mainline.drift import Window
+from mainline.policy import MonitorPolicy
 from mainline.schema import Task
 from mainline.watching import newest_labelled_month
-from monitoring import labels, windows
+from monitoring import labels, outcomes, spans, windows
 from monitoring.observed import KNOWN
 from monitoring.reference import AT, FITS, SCORE, VERSION
 from pipeline.evaluation.figures import Decision
@@ -30,27 +32,43 @@ DAYS = st.dates(date(1970, 1, 1), date(2100, 1, 1))
 
 @given(DAYS, st.integers(1, 60), st.integers(1, 10))
 def test_trailing_windows_are_whole_and_touch(until: date, days: int, count: int) -> None:
-    spans = windows.trailing(until, days, count)
-    assert len(spans) == count
-    assert spans[-1][1] == until
-    for first, last in spans:
+    found = spans.trailing(until, days, count)
+    assert len(found) == count
+    assert found[-1][1] == until
+    for first, last in found:
         assert (last - first).days + 1 == days
-    for (_, last), (first, _) in itertools.pairwise(spans):
+    for (_, last), (first, _) in itertools.pairwise(found):
         assert first == last + timedelta(days=1)
 
 
 @given(DAYS, st.integers(1, 30), DAYS)
 def test_months_touch_and_end_with_until(until: date, count: int, oldest: date) -> None:
-    spans = windows.months(until, count, oldest)
-    assert len(spans) <= count
+    found = spans.months(until, count, oldest)
+    assert len(found) <= count
     if oldest <= until:
-        assert spans[-1][1] == until
-        assert spans[0][1] >= oldest
-    for first, last in spans:
+        assert found[-1][1] == until
+        assert found[0][1] >= oldest
+    for first, last in found:
         assert first.day == 1
         assert (first.year, first.month) == (last.year, last.month)
-    for (_, last), (first, _) in itertools.pairwise(spans):
+    for (_, last), (first, _) in itertools.pairwise(found):
         assert first == last + timedelta(days=1)
+
+
+@given(DAYS, st.integers(1, 60), st.integers(1, 10))
+def test_no_window_is_compared_with_days_that_are_not_read(until: date, days: int, count: int) -> None:
+    policy = replace_policy(window_days=days, windows=count)
+    first = spans.oldest(until, policy)
+    for span in (*spans.trailing(until, days, count), spans.trailing(until, policy.fault_days, 1)[0]):
+        before, season = spans.earlier(span, count), spans.year_before(span)
+        assert first <= min(before[0], season[0])
+        assert before[1] == span[0] - timedelta(days=1)
+        assert (before[1] - before[0]).days + 1 == count * ((span[1] - span[0]).days + 1)
+        assert season[0].weekday() == span[0].weekday() and (span[0] - season[0]).days == 364
+
+
+def replace_policy(**changes: Any) -> MonitorPolicy:
+    return toys.POLICY.model_copy(update=changes)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -218,6 +236,29 @@ def test_the_estimate_is_near_the_loss_that_labels_tell() -> None:
     assert window.estimated.value == pytest.approx(window.figures["log_loss"].value, abs=0.02)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_of_too_many_rows_figures_are_of_a_sample_and_counts_of_all(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = rows(task, a_day=200)
+    known = labelled(frame, task).head(5800)
+    whole = measured(frame, known, task)
+    assert {one.sampled for one in (*whole.recent, *whole.months)} == {None}
+    monkeypatch.setattr(outcomes, "MOST", 1200)
+    found = measured(frame, known, task)
+    assert found == measured(frame.sample(fraction=1, shuffle=True, seed=3), known, task), "by the keys"
+    assert found.newest is not None and found.newest.sampled is None, "400 rows"
+    name = "rmse" if task == "regression" else "log_loss"
+    for one, full in zip((*found.recent, *found.months), (*whole.recent, *whole.months), strict=True):
+        assert one.sampled is not None and abs(one.sampled - 1200) < 100
+        assert (one.rows, one.blocks, one.labels) == (full.rows, full.blocks, full.labels)
+        assert (one.columns, one.score, one.target) == (full.columns, full.score, full.target)
+        figure, exact = one.figures[name], full.figures[name].value
+        assert figure.low is not None and figure.high is not None and exact is not None
+        slack = figure.high - figure.low
+        assert figure.low - slack < exact < figure.high + slack and figure.value != exact
+
+
 def test_a_repeated_key_counts_once_and_its_first_answer_counts() -> None:
     frame = rows("binary")
     again = frame.tail(50).with_columns(pl.lit(0.999).alias(SCORE))
@@ -239,6 +280,13 @@ def test_a_release_in_the_middle_counts_by_version() -> None:
     assert (window.rows, window.labels.joined) == (200, 200)
 
 
+def without_past(window: Window) -> Window:
+    """What the versions before leave as it is."""
+    columns = [one.model_copy(update={"before": None}) for one in window.columns]
+    target = window.target and window.target.model_copy(update={"before": None})
+    return window.model_copy(update={"columns": columns, "target": target})
+
+
 def test_months_keep_what_the_versions_before_answered() -> None:
     """A release must not empty the page: what decides is production's alone, what is shown is everyone's."""
     frame = toys.answered_by("v0.9.0", until=date(2013, 11, 25))
@@ -255,9 +303,13 @@ def test_months_keep_what_the_versions_before_answered() -> None:
     assert [one.rows for one in found.recent] == [0, 0, 200]
     assert found.recent[-1].against["log_loss"].value is not None and "cost" in found.recent[-1].figures
     alone = measured(frame.filter(pl.col(VERSION) == "v1.0.0"), labelled(frame), reference=decides)
-    assert found.newest == alone.newest
+    assert found.newest is not None and alone.newest is not None
+    assert without_past(found.newest) == without_past(alone.newest)
     same = {"versions": found.recent[-1].versions}
-    assert found.recent[-1] == alone.recent[-1].model_copy(update=same)
+    assert without_past(found.recent[-1]) == without_past(alone.recent[-1].model_copy(update=same))
+    assert column(found.recent[-1], "x").before is not None, "what callers sent is nobody's version"
+    assert column(alone.recent[-1], "x").before is None
+    assert found.recent[-1].score is not None and found.recent[-1].score.before is None, "answers are"
     assert newest_labelled_month(found, 0.8) == "2013-11"
     waiting = toys.answered_by("v0.9.0", until=UNTIL)
     assert newest_labelled_month(measured(waiting, labelled(waiting)), 0.8) is None, "it answered in no month"
@@ -360,7 +412,7 @@ def test_rows_after_until_are_not_looked_at() -> None:
     assert found.until == UNTIL.isoformat()
 
 
-def test_a_growing_shift_grows_the_distance_and_the_window_before_tells_when() -> None:
+def test_a_growing_shift_grows_the_distance_and_the_windows_before_tell_when() -> None:
     frame = rows("binary").with_columns(
         pl.when(pl.col("time") >= datetime(2013, 11, 21)).then(pl.col("x") + 0.5).otherwise("x").alias("x")
     )
@@ -368,6 +420,58 @@ def test_a_growing_shift_grows_the_distance_and_the_window_before_tells_when() -
     assert (column(third, "x").distance or 0) > 0.4 > 0.15 > (column(second, "x").distance or 1)
     assert (column(third, "x").before or 0) > 0.4
     assert column(first, "x").before is None  # there is nothing before it
+
+
+def test_all_windows_before_are_compared_with_as_many_as_there_are() -> None:
+    """A column that jumps every ten days: the one window before is as this one, or as far as can be."""
+    high = ((pl.col("time").cast(pl.Date) - date(2013, 10, 2)).dt.total_days() // 10) % 2 == 1
+    frame = rows("binary", 60, first=date(2013, 10, 2)).with_columns(
+        pl.when(high).then(pl.col("x") + 9).otherwise("x").alias("x")
+    )
+    before = [column(window, "x").before for window in measured(frame).recent]
+    assert before == pytest.approx([0.68, 0.68, 0.68], abs=0.02), "two of three are far away"
+    jumped = column(measured(frame.tail(800)).recent[-1], "x").before
+    assert jumped == pytest.approx(1), "only the one window before is there"
+
+
+def seasonal(frame: pl.DataFrame) -> pl.DataFrame:
+    """`x` by the month, as temperature."""
+    month = pl.col("time").dt.month().cast(pl.Float64)
+    return frame.with_columns((pl.col("x") + 0.5 * (month * 2 * np.pi / 12).cos()).alias("x"))
+
+
+def test_a_season_is_told_from_a_fault_by_the_year_before() -> None:
+    """A log of fourteen months: far from the training's and from the windows before, as a year ago."""
+    frame = seasonal(rows("binary", 425, first=date(2012, 10, 2)))
+    warm = seasonal(rows("binary", 60, first=date(2013, 6, 1)))
+    found = measured(frame, labelled(frame), reference=reference(train=warm))
+    for window in (*found.recent, found.newest):
+        assert window is not None
+        x, y = column(window, "x"), column(window, "y")
+        assert (x.distance or 0) > 0.6 and x.season is not None and x.season < 0.35
+        assert y.season is not None and y.season < 0.35
+        assert window.score is not None and window.target is not None
+        assert window.score.season is not None and window.target.season is not None
+    broken = frame.with_columns(
+        pl.when(pl.col("time") >= datetime(2013, 11, 21)).then(pl.col("x") + 9).otherwise("x").alias("x")
+    )
+    x = column(measured(broken, reference=reference(train=warm)).recent[-1], "x")
+    assert x.season is not None and x.season > 0.7
+
+
+@pytest.mark.parametrize(("days", "held"), [(425, True), (369, True), (367, False), (60, False)])
+def test_a_season_of_which_the_log_has_less_than_half_is_none(days: int, held: bool) -> None:
+    """364 days before the newest ten: 2012-11-22 to 2012-12-01."""
+    frame = rows("binary", days, first=UNTIL - timedelta(days=days - 1))
+    assert (column(measured(frame).recent[-1], "x").season is not None) == held
+
+
+def test_a_season_that_another_version_answered_counts_for_columns_alone() -> None:
+    frame = toys.answered_by("v0.9.0", date(2013, 10, 31), date(2012, 10, 2), 425)
+    newest = measured(frame, labelled(frame)).recent[-1]
+    assert column(newest, "x").season is not None and newest.target is not None
+    assert newest.target.season is not None
+    assert newest.score is not None and newest.score.season is None
 
 
 def test_wrong_labels_are_refused_by_name() -> None:

@@ -112,8 +112,8 @@ def at_once(
     """What rows in memory say, without the disk that `joining` meets them on."""
     only = observed.part(rows, labels, reference, known_by, anew)
 
-    def within(first: date, last: date, whose: str) -> pl.DataFrame:
-        return only.outcomes.filter(pl.col(DAY).is_between(first, last) & pl.col(whose))
+    def within(first: date, last: date, whose: str) -> list[pl.DataFrame]:
+        return [only.outcomes.filter(pl.col(DAY).is_between(first, last) & pl.col(whose))]
 
     key = reference.table.key.name
     unknown = labels.join(rows.select(key), on=key, how="anti").height if labels is not None else 0

@@ -33,7 +33,8 @@ SOURCE = "source"
 YESTERDAY, LOGS = "yesterday", "log"  # days that --until knows by name
 PAGE = Path("reports/drift.html")
 WORK = Path(".mainline/watch")
-MEASURED, DRAWN, BACKTEST = WORK / "drift.json", WORK / "drift.html", WORK / "backtest.json"
+MEASURED, SAMPLE, BACKTEST = WORK / "drift.json", WORK / "sample.parquet", WORK / "backtest.json"
+PATIENCE = 300.0  # seconds for Evidently's page; it takes about ten
 SHOWN = 12  # findings in the terminal
 WIDE = 120  # characters, where nobody's terminal says
 ANSWERS = {
@@ -51,6 +52,8 @@ class Tools:
 
     check: Sequence[str] = (sys.executable, "-m", "monitoring", "check")
     backtest: Sequence[str] = (sys.executable, "-m", "monitoring", "backtest")
+    draw: Sequence[str] = (sys.executable, "-m", "monitoring", "evidently_report")
+    patience: float = PATIENCE
     before: Callable[[str], None] = lambda step: print(f"▸ {step}", file=sys.stderr, flush=True)
 
 
@@ -104,14 +107,14 @@ def monitor(options: argparse.Namespace, tools: Tools = TOOLS) -> int:
     drift.write(Drift.location)
     watch.write(Watch.location)
     PAGE.unlink(missing_ok=True)  # of an earlier answer
-    if DRAWN.exists():
-        DRAWN.replace(PAGE)
     if options.prometheus:
         write_atomically(options.prometheus, exposition.text(watch, drift, datetime.now(UTC)).encode())
     if options.json:
         print(watch.model_dump_json())
     else:
         _show(drift, watch)
+    if SAMPLE.exists():
+        _draw(tools)
     return ANSWERS[watch.verdict]
 
 
@@ -123,7 +126,7 @@ def _watch(options: argparse.Namespace, tools: Tools) -> tuple[Drift, Watch]:
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     tools.before("check")
-    for old in (MEASURED, DRAWN):
+    for old in (MEASURED, SAMPLE):
         old.unlink(missing_ok=True)
     _run([*tools.check, *_flags(options, place)], "the check of the predictions")
     drift = Drift.read(MEASURED)
@@ -158,8 +161,7 @@ def _flags(options: argparse.Namespace, place: str) -> list[str]:
         "--until": options.until,
         "--known-by": options.known_by,
         "--out": str(MEASURED),
-        "--html": None if options.no_html else str(DRAWN),
-        "--reference-rows": str(rows) if rows.exists() and not options.no_html else None,
+        "--sample": str(SAMPLE) if rows.exists() and not options.no_html else None,
     }
     return [word for flag, value in chosen.items() if value for word in (flag, value)]
 
@@ -203,6 +205,26 @@ def _run(command: Sequence[str], what: str) -> None:
         raise of_exit_code(done.returncode)(
             f"{what} failed (exit code {done.returncode})", why="its message is above"
         )
+
+
+def _draw(tools: Tools) -> None:
+    """Evidently's page, for people. The answer is given, and nothing that happens here can change it."""
+    sys.stdout.flush()
+    rows = watched.FOLDER / watched.ROWS
+    places = {"--reference": watched.FOLDER, "--reference-rows": rows, "--sample": SAMPLE, "--html": PAGE}
+    command = [*tools.draw, *(str(word) for pair in places.items() for word in pair)]
+    try:
+        tools.before("page")
+        code = subprocess.run(command, stdout=subprocess.DEVNULL, timeout=tools.patience).returncode
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped: no {PAGE}; the answer stands in {Watch.location}") from None
+    except subprocess.TimeoutExpired:
+        print(f"warning: no {PAGE}: not drawn within {tools.patience:g} s", file=sys.stderr)
+    except OSError as error:
+        print(f"warning: no {PAGE}: {error}", file=sys.stderr)
+    else:
+        if code:
+            print(f"warning: no {PAGE}: the process that draws it ended with {code}", file=sys.stderr)
 
 
 def _show(drift: Drift, watch: Watch) -> None:
