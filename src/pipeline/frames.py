@@ -8,9 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, ClassVar, Self, cast
 
 import polars as pl
 
@@ -64,11 +64,18 @@ def schema(path: Path) -> dict[str, pl.DataType]:
         raise _unreadable(path, error) from None
 
 
-class Reader:
-    """`read` in another process, for files of others: on some damage Polars aborts the process it is in.
+class EndedError(Exception):
+    """What ended the other process while it read: a line. Its own exit code is no answer about a file."""
 
-    The process starts with the first file, and anew after a file that ended it.
+
+class Child:
+    """Another process that reads files of others: on some damage Polars aborts the process it is in.
+
+    It is `python -m MODULE`, which calls `answer`; it starts with the first question, and anew after a file
+    that ended it.
     """
+
+    module: ClassVar[str]
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,50 +88,75 @@ class Reader:
             self._process.kill()
             self._process.communicate()  # closes the pipes and waits
 
-    def read(self, path: Path | str, storage: Mapping[str, object] | None = None) -> pl.DataFrame:
-        """All rows and columns. Raises DataError as `read` does, and for a file that ended the process."""
+    def ask(self, *question: object) -> pl.DataFrame | list[str]:
+        """The rows, or what `answer` was told instead. Raises EndedError."""
         if self._process is None:
-            command = [sys.executable, "-m", "pipeline.frames"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        question, answer = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+            inherited = os.environ.get("PYTHONPATH")
+            paths = os.pathsep.join(filter(None, [inherited, *sys.path]))  # so it starts in any folder
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self.module],
+                env={**os.environ, "PYTHONPATH": paths},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+        write, read = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         try:
-            question.write(json.dumps([str(path), storage]).encode() + b"\n")
-            question.flush()
-            size, error = json.loads(answer.readline())
-            content = answer.read(size)
+            write.write(json.dumps(question).encode() + b"\n")
+            write.flush()
+            size, instead = json.loads(read.readline())
+            content = read.read(size)
         except (BrokenPipeError, ValueError):
-            size, error, content = 1, [], b""
+            size, instead, content = 1, [], b""
         if len(content) < size:
-            raise self._ended(path)
-        if error:
-            raise DataError(error[0], why=error[1], remedy=error[2])
-        return pl.read_ipc(content)
+            raise self._ended()
+        return cast("list[str]", instead) or pl.read_ipc(content)
 
-    def _ended(self, path: Path | str) -> DataError:
+    def _ended(self) -> EndedError:
         """Only a signal speaks against the file: with an exit code the process itself is broken."""
         process, self._process = cast("subprocess.Popen[bytes]", self._process), None
         process.communicate()
         if process.returncode >= 0:
             raise RuntimeError(f"the process that reads Parquet ended with exit code {process.returncode}")
         name = signal.Signals(-process.returncode).name
-        return _unreadable(path, OSError(f"{name} ended the process that read it: damaged, or too large"))
+        return EndedError(f"{name} ended the process that read it: damaged, or too large")
 
 
-def _answer() -> None:
-    """The other process: for each line of JSON the size of what follows and an error; then Arrow IPC."""
+def answer(find: Callable[..., pl.DataFrame | list[str]]) -> None:
+    """The other process: for each line of JSON the size of what follows and words instead; then Arrow IPC."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # panics write stack traces
     for line in sys.stdin:
-        path, storage = json.loads(line)
-        content, error = io.BytesIO(), []
-        try:
-            read(path, storage=storage).write_ipc(content)
-        except DataError as found:
-            error = [found.what, found.why, found.remedy]
+        found, content = find(*json.loads(line)), io.BytesIO()
+        if isinstance(found, pl.DataFrame):
+            found.write_ipc(content)
         with content.getbuffer() as whole:
-            sys.stdout.buffer.write(json.dumps([whole.nbytes, error]).encode() + b"\n")
+            instead = found if isinstance(found, list) else []
+            sys.stdout.buffer.write(json.dumps([whole.nbytes, instead]).encode() + b"\n")
             sys.stdout.buffer.write(whole)
         sys.stdout.buffer.flush()
+
+
+class Reader(Child):
+    """`read` in another process."""
+
+    module = "pipeline.frames"
+
+    def read(self, path: Path | str, storage: Mapping[str, object] | None = None) -> pl.DataFrame:
+        """All rows and columns. Raises DataError as `read` does, and for a file that ended the process."""
+        try:
+            found = self.ask(str(path), storage)
+        except EndedError as error:
+            raise _unreadable(path, error) from None
+        if isinstance(found, list):
+            raise DataError(found[0], why=found[1], remedy=found[2])
+        return found
+
+
+def _read(path: str, storage: Mapping[str, object] | None) -> pl.DataFrame | list[str]:
+    try:
+        return read(path, storage=storage)
+    except DataError as error:
+        return [error.what, error.why, error.remedy]
 
 
 def _unreadable(path: Path | str, error: BaseException) -> DataError:
@@ -152,4 +184,4 @@ def write(frame: pl.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    _answer()
+    answer(_read)
