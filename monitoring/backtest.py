@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 
 from mainline import policy
@@ -29,7 +28,7 @@ from pipeline.comparing.scorer import Scorer, UnreadableError
 from pipeline.evaluation import bootstrap, figures
 from pipeline.targets import targets
 from pipeline.train import choose_device, fit
-from pipeline.training import predictor
+from pipeline.training import arithmetic, predictor
 from pipeline.training.tensors import prepare
 from usecase.schema import FEATURES
 
@@ -71,8 +70,7 @@ def prepared(settings: params.Params) -> Parts:
 
 def challenger(parts: Parts, settings: params.Train) -> Array:
     """What a model fitted on these rows says of the test rows: P(1) [n], [n, classes], or the value [n]."""
-    torch.set_num_threads(settings.threads)
-    torch.use_deterministic_algorithms(True)
+    arithmetic.reproducible(settings.threads)
     device = choose_device(settings.device)
     model, train, validation = prepare(parts["train"], parts["validation"], FEATURES, settings)
     fit(model.to(device), train.to(device), validation.to(device), settings, report=_tell)

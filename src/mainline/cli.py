@@ -20,6 +20,14 @@ VERBS = (
     "pipeline", "lock", "gate", "push", "report", "comment", "required", "promote", "release", "deploy",
     "score", "status", "verify", "monitor", "retrain", "site", "registry",
 )  # fmt: skip
+# Verbs in a module of another name.
+WITH = {
+    "run": "pipeline",
+    "reproduce": "pipeline",
+    "answers": "required",
+    "rollback": "release",
+    "trace": "verify",
+}
 DESCRIPTION = "The control plane: what is merged is what is served."
 
 
@@ -51,7 +59,8 @@ def _run(arguments: list[str] | None) -> int:
     import contextlib
     import io
 
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser(words[0] if words else "").parse_args(words)
     code = 128 + signal.SIGPIPE  # the reader left while the verb was at work: nobody knows how far it came
     try:
         if not options.json:
@@ -97,12 +106,12 @@ def _failure(code: int, error: MainlineError | None) -> str:
     return json.dumps({"error": "its message is on standard error", **said, "exit_code": code}) + "\n"
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(verb: str = "") -> argparse.ArgumentParser:
+    """The whole command line; of a verb that there is its part alone: to read every module takes longer."""
     import argparse
     import importlib
 
-    from mainline.verbs.parsing import exit_codes
+    from mainline.verbs.parsing import CODES, exit_codes
 
     command = argparse.ArgumentParser(
         "mainline",
@@ -111,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = command.add_subparsers(dest="name", metavar="VERB", required=True)
-    for name in VERBS:
+    for name in (WITH.get(verb, verb),) if verb in CODES else VERBS:
         importlib.import_module(f"mainline.verbs.{name}").register(names)
     return command
 

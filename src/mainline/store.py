@@ -1,4 +1,7 @@
-"""What `objects` asks of DVC, in a process of its own: python -m mainline.store VERB, JSON in and out."""
+"""What `objects` asks of DVC, in a process of its own: python -m mainline.store VERB, JSON in and out.
+
+Most of its time goes into imports: it needs no records, and so no pydantic.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from mainline.objects import Digests, Sound, of_bytes
-from mainline.records import write_atomically
-from mainline.remote import parse_listing
 
 AT_ONCE = 8  # objects that are read
 
@@ -30,11 +31,11 @@ def main() -> None:
 
 
 def _fetch(wanted: Mapping[str, str]) -> dict[str, Any]:
-    """md5 by path."""
+    """md5 by path; where in the cache each lies then."""
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
 
-    missing, damaged, problem = [], [], ""
+    there, missing, damaged, problem = {}, [], [], ""
     with Repo() as repo:
         place = {md5: Path(repo.cache.local.oid_to_path(md5)) for md5 in wanted.values()}
         absent = [HashInfo("md5", md5) for md5, path in place.items() if not path.exists()]
@@ -52,8 +53,8 @@ def _fetch(wanted: Mapping[str, str]) -> dict[str, Any]:
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
             damaged.append(f"{path} ({place[md5]})")
             continue
-        write_atomically(Path(path), content)
-    return {"missing": missing, "damaged": damaged, "problem": problem}
+        there[path] = str(place[md5].absolute())
+    return {"there": there, "missing": missing, "damaged": damaged, "problem": problem}
 
 
 def _look(wanted: Mapping[str, str], *, add: bool) -> dict[str, Any]:
@@ -95,6 +96,8 @@ def _read(md5s: list[str]) -> dict[str, Any]:
 def _sound(store: Any, md5: str) -> Sound:
     files = {md5: md5}  # md5 by name
     if md5.endswith(".dir"):
+        from mainline.remote import parse_listing
+
         raw = _content(store, md5)
         listing = parse_listing(md5, raw) if raw is not None else None
         if listing is None:

@@ -32,6 +32,7 @@ PULLS = f"/repos/{REPOSITORY}/pulls"
 ONE_PULL = re.compile(rf"{PULLS}/(\d+)")
 MERGE = re.compile(rf"{PULLS}/(\d+)/merge")
 DISPATCH = re.compile(rf"/repos/{REPOSITORY}/actions/workflows/([\w.-]+)/dispatches")
+GITHUB = ("-c", "user.name=GitHub", "-c", "user.email=noreply@example.org")  # by whom it commits
 Page = Callable[[str], tuple[int, str, bytes] | None]
 
 
@@ -78,6 +79,7 @@ class Hub:
     acted: Callable[[str, Pull, str], object] = print  # action, what, token
     dispatched: Callable[[str, str, str], object] = print  # workflow, branch, token
     may_merge: Callable[[Pull], str] = lambda _: ""  # why not; empty: it may
+    strict: bool = True  # the ruleset's: a branch must hold main's newest commit before it is merged
     page: Page = lambda _: None
     merges: dict[int, dict[str, Any]] = field(default_factory=dict)  # emulate cannot be told of a merge
     merging: threading.Lock = field(default_factory=threading.Lock)
@@ -122,15 +124,13 @@ class Hub:
         if why := self.may_merge(pull):
             raise ValueError(why)
         git, base = self.repository.git, str(self.repository.tip(MAIN))
-        try:
-            tree = git("merge-tree", "--write-tree", base, pull.sha).splitlines()[0]
-        except subprocess.CalledProcessError:
-            raise ValueError("conflict") from None
+        if self.strict and git("rev-list", "--max-count=1", base, f"^{pull.sha}"):
+            raise ValueError("the branch is not up to date")
+        tree = self._tree(base, pull.sha)
         # GitHub's own message has those of the commits: the lock's trailers come to main in it.
         said = git("log", "--reverse", "--no-merges", "--format=* %B", f"{base}..{pull.sha}")
         words = f"{pull.content['title']} (#{number})\n\n{said}"
-        who = ("-c", "user.name=GitHub", "-c", "user.email=noreply@example.org")
-        commit = git(*who, "commit-tree", tree, "-p", base, text=words)
+        commit = git(*GITHUB, "commit-tree", tree, "-p", base, text=words)
         self.merges[number] = {"merged": True, "merge_commit_sha": commit}
         self.heads[number] = pull.sha
         self.api.call("PATCH", f"{PULLS}/{number}", {"state": "closed"})
@@ -138,6 +138,21 @@ class Hub:
         self.acted("closed", self.pull(number), token)
         git("update-ref", "-d", f"refs/heads/{pull.branch}")
         return commit
+
+    def _tree(self, base: str, head: str) -> str:
+        """Of both, merged. Raises ValueError."""
+        try:
+            return self.repository.git("merge-tree", "--write-tree", base, head).splitlines()[0]
+        except subprocess.CalledProcessError:
+            raise ValueError("conflict") from None
+
+    def update(self, number: int, token: str) -> None:
+        """The button `Update branch`: main is merged into it. Raises ValueError."""
+        pull, base = self.pull(number), str(self.repository.tip(MAIN))
+        tree, parents = self._tree(base, pull.sha), ("-p", pull.sha, "-p", base)
+        words = f"Merge branch '{MAIN}' into {pull.branch}"
+        commit = self.repository.git(*GITHUB, "commit-tree", tree, *parents, text=words)
+        self.repository.move(f"refs/heads/{pull.branch}", commit, token)
 
     def close_pull(self, number: int, who: str) -> None:
         self.set_state(number, "closed", who)

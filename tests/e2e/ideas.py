@@ -65,14 +65,22 @@ def delivery(folder: Path) -> Callable[[Path], None]:
     return lambda root: param(root, "source", folder)
 
 
-def all_of(broken: Path) -> tuple[Idea, ...]:
-    """The better one first."""
+BETTER = Idea(
+    "weights", "Stronger weight decay", "The last epochs overfit a little.", better,
+    "against `flight-delay#production#1`",
+)  # fmt: skip
+
+
+def bad(broken: Path, *, fast: bool) -> tuple[Idea, ...]:
+    """A leak, a worse model, broken data; `fast`: the last alone, which CI refuses without training it."""
+    data = Idea(
+        "delivery", "Read the supplier's delivery", "Same flights, from a folder.", delivery(broken),
+        "validation failed", trained=False,
+    )  # fmt: skip
+    if fast:
+        return (data,)
     return (
-        Idea("weights", "Stronger weight decay", "The last epochs overfit a little.", better, "promote"),
         Idea("turnaround", "A feature that helps a lot", "The model gets almost perfect.", leak, "holds it"),
         Idea("quick", "Train for one epoch", "Saves a minute.", worse, "certainly worse"),
-        Idea(
-            "delivery", "Read the supplier's delivery", "Same flights, from a folder.", delivery(broken),
-            "validation failed", trained=False,
-        ),
-    )  # fmt: skip
+        data,
+    )

@@ -52,10 +52,12 @@ class Play:
     fast: bool = False
     model: str = MODEL
     mlflow: str = ""
+    environment: dict[str, str] = field(default_factory=dict)  # of runs, and of people's commands
     versions: list[str] = field(default_factory=list)
     released: dict[str, Digests] = field(default_factory=dict)  # by version
     opened: dict[int, float] = field(default_factory=dict)  # when, by time.monotonic()
-    others: list[tuple[Idea, Pull]] = field(default_factory=list)  # proposed, and not yet looked at
+    ideas: list[tuple[Idea, Pull]] = field(default_factory=list)  # proposed; the better one first
+    watched: Run | None = None  # the newest release
 
     # People
 
@@ -86,7 +88,7 @@ class Play:
         extra: Mapping[str, str] | None = None,
     ) -> str:
         """A command of ours in a clone; what it printed. Raises Stopped."""
-        environment = clones.environment(root, {"COLUMNS": "120", **(extra or {})})
+        environment = clones.environment(root, {"COLUMNS": "120", **self.environment, **(extra or {})})
         done = subprocess.run(
             [sys.executable, "-m", *arguments], cwd=root, env=environment,
             capture_output=True, text=True, errors="replace",
@@ -192,7 +194,11 @@ class Play:
         return names.splitlines()
 
     def release(self, *arguments: str) -> float:
-        """A person pushes the tag; seconds until production answers with that version. Raises Stopped."""
+        """A person pushes the tag; seconds until production answers with that version. Raises Stopped.
+
+        The workflow goes on: it watches the new service before it stops the old one, see `settled`.
+        """
+        self.settled()
         root, before = self.person("grace"), set(self.tags("#production#"))
         self.tell.hand(f"mainline {' '.join(arguments)} --target none")
         told = json.loads(self.command(root, "mainline.cli", *arguments, "--target", "none", "--json"))
@@ -208,12 +214,14 @@ class Play:
         if self.serves("production") != told["version"]:
             raise Stopped(f"production answers with {self.serves('production')}, not {told['version']}", run)
         self.tell.result(f"{tag}: production answers with {told['version']} after {seconds:.1f} s")
-        self._finish(run)
         self._same(told["version"], run)
+        self.watched = run
         return seconds
 
-    def _finish(self, run: Run) -> None:
-        """It is watched for ten seconds more before the old one stops."""
+    def settled(self) -> None:
+        """The newest release, if there is one, was watched to its end. Raises Stopped."""
+        if (run := self.watched) is None:
+            return
         with self.tell.waiting("watching it before the old one is stopped"):
             self.runner.until("the end of the release", lambda: run.ended)
         if run.status != "success":
@@ -237,8 +245,12 @@ class Play:
         """The version that a stage answers with; empty when it does not."""
         return str(services.provenance(self.ports[stage]).get("version", ""))
 
+    def may_start(self, run: Run) -> bool:
+        """The gate compares with production: what CI trained meanwhile waits for the first release."""
+        return run.event.type != "synchronize" or bool(self.serves("production"))
+
     def may_merge(self, pull: Pull) -> str:
-        """The ruleset's check `required` on the newest commit; that a branch is up to date is not asked."""
+        """The ruleset's check `required` on the newest commit."""
         runs = [run for run in self.runner.of("ci.yml", pull=pull.number) if run.sha == pull.sha]
         return "" if runs and runs[-1].jobs.get("required") == "success" else "required has not passed"
 
@@ -276,11 +288,12 @@ def opened(folder: Path, tell: Narrator, *, fast: bool, width: int = 3) -> Itera
         "DVC_REMOTE_URL": str(folder / "store"), "APP_CLIENT_ID": APP, "DEPLOY_TARGET": "local",
         "MAINLINE_DEPLOY_DIR": str(deploy), "MONITOR": "on", "MONITOR_UNTIL": "log",
         "MAINLINE_PREDICTIONS": str(deploy / "production/predictions"), "MLFLOW_TRACKING_URI": mlflow,
+        "RETRAIN_GROUPS": "--group pipeline" if fast else "",
     }  # fmt: skip
     environment = {
         MARK: str(folder), "MAINLINE_STAGING_PORT": str(staging), "MAINLINE_PRODUCTION_PORT": str(production),
     }  # fmt: skip
-    environment |= {"MAINLINE_BAKE_SECONDS": "2"} if fast else {}
+    environment |= {"MAINLINE_BAKE_SECONDS": "1"} if fast else {}
     (folder / "store").mkdir(exist_ok=True)
     with ExitStack() as stack:
         forge = stack.enter_context(hub(folder))
@@ -291,7 +304,7 @@ def opened(folder: Path, tell: Narrator, *, fast: bool, width: int = 3) -> Itera
         stack.callback(runner.close)
         pages = Pages(forge, runner, {"runs": folder / "runs"})
         forge.page = pages
-        play = Play(folder, forge, runner, pages, tell, ports, fast, mlflow=mlflow)
+        play = Play(folder, forge, runner, pages, tell, ports, fast, mlflow=mlflow, environment=environment)
         forge.may_merge = play.may_merge
         if mlflow:
             stack.callback(_start_mlflow(folder, page).terminate)

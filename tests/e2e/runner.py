@@ -79,6 +79,7 @@ class Runner:
         self.secrets: Mapping[str, str] = settings.get("secrets", {})
         self.runs: list[Run] = []
         self.held: set[str] = set()  # files whose runs do not start, for a test
+        self.may_start: Callable[[Run], bool] = lambda _: True  # else it waits
         self.changed = threading.Condition()
         self._pool = ThreadPoolExecutor(settings.get("width", 2))
         self._groups: dict[str, threading.Lock] = {}
@@ -168,6 +169,7 @@ class Runner:
         )
         with one:
             try:
+                self.until("its turn", lambda: self._closed or self.may_start(run))
                 self._execute(run, workflow)
             except Exception as error:  # the thread would keep it for itself
                 run.status, run.problem = "failure", f"{type(error).__name__}: {error}"
@@ -231,7 +233,7 @@ class Runner:
     def _wait(self, run: Run, command: list[str], checkout: Path) -> int:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "GIT_"))}
         environment = {
-            **kept, "XDG_CACHE_HOME": str(run.folder / "cache"), "PYTHONDONTWRITEBYTECODE": "1",
+            **kept, "XDG_CACHE_HOME": str(run.folder / "cache"),
             "PATH": f"{BIN}{os.pathsep}{kept['PATH']}", leftovers.RUN: run.mark, **self.environment,
         }  # fmt: skip
         with run.log.open("w", buffering=1) as log:  # by lines: it is looked at meanwhile

@@ -17,14 +17,14 @@ EVERY = 12  # of this many aircraft one: their own history stays whole
 SMALL = {
     "data": {"train_months": 3},
     "train": {"epochs": 3, "batch_size": 256, "model": {"width": 32, "members": 4}},
-    "evaluate": {"resamples": 200, "min_slice_rows": 100, "importance_rows": 1000},
+    "evaluate": {"resamples": 100, "min_slice_rows": 100, "importance_rows": 300},
     # Two thousand rows tell less than 28,000: what is as good as equal is wider.
     "gate": {
         "resamples": 400, "margins": {"log_loss": 0.02, "roc_auc": 0.05},
         "floors": {"roc_auc": 0.6, "skill": 0.0}, "ceilings": {"ece": 0.12}, "slice_margin": 0.2,
-        "slice_rows": 100,
+        "slice_rows": 100, "latency_ms": 20,  # a promotion shares two cores with other runs
     },
-    "monitor": {"resamples": 200, "minimum_rows": 300},
+    "monitor": {"resamples": 200, "minimum_rows": 300, "retrain": {"where": "here"}},
 }  # fmt: skip
 
 

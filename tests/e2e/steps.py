@@ -30,6 +30,9 @@ class Step:
 
 def push(play: Play) -> None:
     """The repository gets its first commit, a model and a remote."""
+    play.runner.may_start = play.may_start
+    if play.fast:
+        play.environment["MAINLINE_TRACKING"] = "defer"  # to import MLflow costs as much as the trainings
     root = play.folder / "ada"
     prepare(root, play.folder, fast=play.fast)
     play.settle(root, "ada")
@@ -49,7 +52,8 @@ def push(play: Play) -> None:
 
 
 def first_release(play: Play) -> None:
-    """promote was started by the push."""
+    """promote was started by the push. A developer does not wait for it: CI trains an idea beside it."""
+    play.ideas = [(ideas.BETTER, play.propose(ideas.BETTER))]
     _delivered(play)
 
 
@@ -61,10 +65,9 @@ def _delivered(play: Play) -> None:
 
 
 def better(play: Play) -> None:
-    """The other ideas are proposed right after it: CI looks at them while this one goes its way."""
-    ideas_of_all = ideas.all_of(_broken(play))
-    idea, pull = ideas_of_all[0], play.propose(ideas_of_all[0])
-    play.others = [(other, play.propose(other)) for other in ideas_of_all[1:]]
+    """The bad ones are proposed right after it: CI looks at them while this one goes its way."""
+    play.ideas += [(idea, play.propose(idea)) for idea in ideas.bad(_broken(play), fast=play.fast)]
+    idea, pull = play.ideas[0]
     play.verdict(pull.number, idea, good=True)
     play.merge(pull.number)
     _delivered(play)
@@ -83,7 +86,7 @@ def _broken(play: Play) -> Path:
 
 def bad(play: Play) -> None:
     """Each is refused, and the comment says why."""
-    for idea, pull in play.others:
+    for idea, pull in play.ideas[1:]:
         play.tell.say(f"pull request {pull.number}: {idea.title}")
         play.verdict(pull.number, idea, good=False)
         try:
@@ -183,6 +186,7 @@ def _built(play: Play) -> tuple[int, dict[str, str]]:
 def tidy(play: Play) -> None:
     """main's own runs, and staging's last deployment; then all that there is to look at must answer."""
     began = time.monotonic()
+    play.settled()
     with play.tell.waiting("the last runs"):
         play.runner.quiet()
     failed = [
@@ -213,7 +217,7 @@ STEPS = (
     Step("A forge and a runner on this machine; main is pushed", push),
     Step("The first model becomes a version, and is released", first_release),
     Step("A better idea: pull request, verdict, merge, release", better),
-    Step("Three bad ideas: a leak, a worse model, broken data", bad),
+    Step("Bad ideas: a leak, a worse model, broken data", bad),
     Step("Two months of production; the scheduled watch", watch),
     Step("The retraining pull request", retrain),
     Step("Rollback by tag", rollback),

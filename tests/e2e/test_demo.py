@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 COMMAND = (sys.executable, "-m", "tests.e2e", "--fast")
-LIMIT = 1800  # seconds; about six minutes where nothing else runs
+LIMIT = 1800  # seconds; about three minutes where nothing else runs
 SOON = 60.0  # seconds until a run begins
 ENDED = 10.0  # seconds until a process that was killed is gone
 

@@ -90,6 +90,9 @@ def test_a_pull_request_has_the_commits_of_git_and_is_squashed_by_git(forge: Hub
     with pytest.raises(ValueError, match="no"):
         forge.merge(pull.number, "grace-token")
     forge.may_merge = lambda _: ""
+    with pytest.raises(ValueError, match="not up to date"):
+        forge.merge(pull.number, "grace-token")
+    forge.update(pull.number, "ada-token")
     forge.merge(pull.number, "grace-token")
     clones.git(root, "pull", "--quiet", "origin", MAIN)
     assert {"a", "b", "c"} <= {path.name for path in root.iterdir()}

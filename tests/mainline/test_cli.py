@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import subprocess
 import sys
@@ -64,6 +65,28 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_asks_dvc_for_objects_reads_no_records() -> None:
+    """It starts several times in a promotion, and pydantic takes as long as DVC."""
+    code = "import sys, mainline.store; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("verb", parsing.CODES)
+def test_a_verb_alone_is_what_it_is_among_all(verb: str) -> None:
+    alone, among = (_choices(cli.parser(*word))[verb].format_help() for word in ((verb,), ()))
+    assert alone == among
+
+
+def test_a_verb_reads_no_other_verbs_module() -> None:
+    assert set(_choices(cli.parser("answers"))) == {"required", "answers"}
+    assert set(_choices(cli.parser("pipeline"))) == set(_choices(cli.parser())) == set(parsing.CODES)
+
+
+def _choices(command: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    names = next(one for one in command._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(names.choices)
 
 
 STOPPED = """

@@ -20,7 +20,9 @@ NOT_IN_BLAS = (torch.float16, torch.bfloat16)
 def reproducible(threads: int) -> None:
     """For the whole process and from here on: deterministic kernels, so many threads, numpy's products."""
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # the flag alone, without the compiler: a second of imports
+    if torch.cuda.is_available():
+        torch.use_deterministic_algorithms(True)  # what is compiled, too
     threadpoolctl.threadpool_limits(threads, user_api="blas")
     _numpys_products()
 
