@@ -10,11 +10,13 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
+from mainline.interrupts import insistent
 from tests.e2e import leftovers, needs
 from tests.e2e.narration import Narrator
 from tests.e2e.play import Play, Stopped, opened
@@ -30,19 +32,20 @@ def main(arguments: list[str] | None = None) -> int:
     if why := needs.lacking(sys.platform, needs.git_version(), SOURCES):
         print(why, file=sys.stderr)
         return 1
-    _end_as_ctrl_c()
+    asked, end = _end_as_ctrl_c()
     tell = Narrator(Console(stderr=options.json, soft_wrap=False))
     folder = Path(tempfile.mkdtemp(prefix="mainline-demo-"))
     code = 1
     try:
-        code = _play(options, folder, tell)
+        with insistent(end):
+            code = _play(options, folder, tell)
     except KeyboardInterrupt:
-        code = 130
         tell.console.print("\nstopped")
     finally:
         for number in ENDS:
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave anything behind
         leftovers.end(str(folder))
+        code = 130 if asked else code  # a word to a closed terminal may fail before its signal is here
         if code == 1 or options.keep:
             tell.console.print(f"logs and data: {folder}", soft_wrap=True)
         else:
@@ -50,19 +53,29 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def _end_as_ctrl_c() -> None:
-    """SIGTERM, and SIGHUP of a terminal that is closed; under nohup it is none of ours."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _end_as_ctrl_c() -> tuple[list[int], Callable[[int, FrameType | None], None]]:
+    """SIGTERM too, and SIGHUP of a terminal that is closed; under nohup it is none of ours.
+
+    Those that come are added to the list; the function is what each of them calls.
+    """
+    asked: list[int] = []
     terminals = [stream for stream in (1, 2) if os.isatty(stream)]
+
+    def end(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
 
     def hung_up(number: int, frame: FrameType | None) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in terminals:  # each word to a closed one is an error, which would end the ending
             os.dup2(nowhere, stream)
-        raise KeyboardInterrupt
+        end(number, frame)
 
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, hung_up)
+    return asked, end
 
 
 def _play(options: argparse.Namespace, folder: Path, tell: Narrator) -> int:
