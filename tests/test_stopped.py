@@ -45,7 +45,7 @@ def stopped(folder: Path, command: tuple[str, ...], moment: str, number: signal.
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["argparse", "mainline.verbs", "rich.console", "mainline.verbs.registry"])
+@pytest.mark.parametrize("moment", ["argparse", "mainline.verbs", "rich.console", "mainline.verbs.status"])
 def test_mainline(moment: str, number: signal.Signals, tmp_path: Path) -> None:
     assert stopped(tmp_path, MAINLINE, moment, number) == (Interrupted.exit_code, f"mainline: {SAYS}")
 
