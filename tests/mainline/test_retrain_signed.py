@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mainline import ledger, releases, watched
 from mainline.bot import clone
@@ -27,7 +28,9 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "work"
     root.mkdir()
     git(root, "init", "--quiet", "--initial-branch=main")
-    (root / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["release"]["model"] = MODEL  # a fork's has another name
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
     (root / "signers").write_text(f"test@example.org {(tmp_path / 'key.pub').read_text()}")
     clones.commit(root, "first")
     git(root, "clone", "--quiet", "--bare", ".", str(tmp_path / "origin.git"))
