@@ -112,9 +112,8 @@ class OtlpMonitor(MonitorBase[Any]):
         while not ended:
             self._due.wait(self._held)
             self._due.clear()
-            ended = (
-                self._ending.is_set()
-            )  # asked before what follows: a line may have come just before the end
+            # Asked before what follows: a line may have come just before the end.
+            ended = self._ending.is_set()
             while batches := self._next():
                 self._sending = sum(len(lines) for *_, lines in batches)
                 try:

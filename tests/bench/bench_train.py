@@ -59,7 +59,10 @@ def main() -> int:
 
 def compare(name: str, settings: params.Train, count: int) -> None:
     """Print one table: our loop beside the usual ones, and beside what the processor could do."""
-    arithmetic.reproducible(settings.threads)
+    if "--mkl" in sys.argv:  # ATen's own products under the same pins: what `arithmetic` saves
+        torch.set_num_threads(settings.threads)
+    else:
+        arithmetic.reproducible(settings.threads)
     device = train.choose_device(settings.device)
     frame = feature_rows(count, seed=0)
     model, rows, _ = tensors.prepare(frame, frame, FEATURES, settings)
