@@ -45,7 +45,7 @@ test: setup tests/node_modules/.package-lock.json ## the fast tests
 
 .PHONY: test-all
 test-all: setup tests/node_modules/.package-lock.json ## every test, with coverage
-	@pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered -q
+	@pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --cov --cov-report=term:skip-covered -q
 
 .PHONY: test-ci
 test-ci: setup tests/node_modules/.package-lock.json ## the workflows and the Jenkinsfile, executed (needs Java)

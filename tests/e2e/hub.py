@@ -162,6 +162,10 @@ class Hub:
         self.api.call("PATCH", f"{PULLS}/{number}", {"state": state}, who)
         self.acted("closed" if state == "closed" else "reopened", self.pull(number), f"{who}-token")
 
+    def label(self, number: int, name: str, who: str) -> None:
+        """As a person does on the page. It starts nothing: no workflow of ours listens to labels."""
+        self.api.call("POST", f"/repos/{REPOSITORY}/issues/{number}/labels", {"labels": [name]}, who)
+
     def right(self, pull: dict[str, Any]) -> dict[str, Any]:
         """The pull request with commits of Git."""
         number, head = pull["number"], pull["head"]

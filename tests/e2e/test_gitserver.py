@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mainline import trailers
+from mainline.report.headline import ACCEPT
 from tests import clones
 from tests.e2e import leftovers
 from tests.e2e.gitserver import ZERO, Pushed
@@ -104,6 +105,23 @@ def test_a_pull_request_has_the_commits_of_git_and_is_squashed_by_git(forge: Hub
     assert forge.repository.tip("topic") is None
     assert acts == [f"opened {pull.number} ada-token", f"closed {pull.number} grace-token"]
     assert REPOSITORY in forge.home
+
+
+def test_a_label_is_part_of_the_event_when_the_pull_request_is_opened_again(
+    forge: Hub, tmp_path: Path
+) -> None:
+    """There `ci.yml` reads `accept-hold`. The label itself starts nothing, as our workflows have it."""
+    root = work(forge, tmp_path, "ada-token")
+    clones.git(root, "push", "--quiet", "origin", MAIN, f"{MAIN}:topic")
+    pull = forge.open_pull("topic", "A topic", "", "ada")
+    acts: list[tuple[str, list[str]]] = []
+    forge.acted = lambda action, pull, _: acts.append(
+        (action, [label["name"] for label in pull.content["labels"]])
+    )
+    forge.label(pull.number, ACCEPT, "grace")
+    forge.set_state(pull.number, "closed", "grace")
+    forge.set_state(pull.number, "open", "grace")
+    assert acts == [("closed", [ACCEPT]), ("reopened", [ACCEPT])]
 
 
 def test_what_was_started_is_found_by_its_mark_and_ended(tmp_path: Path) -> None:
