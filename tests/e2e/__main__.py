@@ -19,7 +19,8 @@ from rich.console import Console
 from mainline.interrupts import insistent
 from tests.e2e import leftovers, needs
 from tests.e2e.narration import Narrator
-from tests.e2e.play import Play, Stopped, opened
+from tests.e2e.play import Play, Stopped
+from tests.e2e.stage import opened
 from tests.e2e.steps import STEPS
 from usecase.source import SOURCES
 

@@ -13,7 +13,8 @@ from urllib.parse import urljoin
 from markdown_it import MarkdownIt
 
 from tests.e2e.hub import Hub, Pull
-from tests.e2e.runner import Run, Runner
+from tests.e2e.runner import Runner
+from tests.e2e.runs import Run
 from tests.servers import REPOSITORY
 
 MARKDOWN = MarkdownIt("gfm-like", {"html": False, "linkify": False})

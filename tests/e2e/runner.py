@@ -11,62 +11,24 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests import clones
 from tests.e2e import filters, leftovers
 from tests.e2e.filters import Event
 from tests.e2e.gitserver import ZERO, Pushed
 from tests.e2e.hub import MAIN, Hub, Pull, is_github_token
+from tests.e2e.runs import Machine, Run
 from tests.servers import OWNER, REPOSITORY
-from tests.workflows import act
 
-BIN = Path(__file__).parent / "bin"
 TAGS = "refs/tags/"
-
-
-@dataclass
-class Run:
-    """One run of a workflow. `folder` holds its artifacts, its log and act's own files."""
-
-    id: int
-    file: str
-    event: Event
-    sha: str
-    folder: Path
-    pull: int | None = None
-    name: str = ""
-    status: str = "queued"  # running, success, failure, cancelled
-    jobs: dict[str, str] = field(default_factory=dict)
-    problem: str = ""
-    seconds: float = 0.0
-    finished: float = 0.0  # by time.monotonic()
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.txt"
-
-    @property
-    def mark(self) -> str:
-        """The second one, of this run alone."""
-        return f"run {self.folder}"
-
-    @property
-    def ended(self) -> bool:
-        return self.status in ("success", "failure", "cancelled")
-
-    def artifact(self, name: str) -> Path:
-        return self.folder / "artifacts" / name
 
 
 class Runner:
@@ -75,8 +37,9 @@ class Runner:
     def __init__(self, hub: Hub, folder: Path, variables: Mapping[str, str], **settings: Any) -> None:
         self.hub, self.folder = hub, folder
         self.variables = dict(variables)
-        self.environment: Mapping[str, str] = settings.get("environment", {})
-        self.secrets: Mapping[str, str] = settings.get("secrets", {})
+        self._machine = Machine(
+            hub, self.variables, settings.get("environment", {}), settings.get("secrets", {})
+        )
         self.runs: list[Run] = []
         self.held: set[str] = set()  # files whose runs do not start, for a test
         self.may_start: Callable[[Run], bool] = lambda _: True  # else it waits
@@ -185,43 +148,13 @@ class Runner:
             return
         run.status, began = "running", time.monotonic()
         run.folder.mkdir(parents=True, exist_ok=True)
-        checkout = self._checkout(run)
-        command = self._command(run)
-        code = self._wait(run, command, checkout)
+        code = self._wait(run)
         run.finished = time.monotonic()
         run.seconds = run.finished - began
         missing = filters.unrun(workflow, run.jobs)
         run.problem = f"jobs that did not run: {', '.join(missing)}" if missing else ""
         failed = code != 0 or missing or "failure" in run.jobs.values()
         run.status = "cancelled" if self._closed else "failure" if failed else "success"
-
-    def _checkout(self, run: Run) -> Path:
-        """The commit whose workflow files run; act takes `github.sha` from here."""
-        checkout = run.folder / "checkout"
-        clones.git(run.folder, "clone", "--quiet", str(self.hub.repository.path), str(checkout))
-        clones.git(checkout, "checkout", "--quiet", "-B", MAIN, run.sha)
-        clones.git(checkout, "remote", "set-url", "origin", f"https://github.com/{REPOSITORY}.git")
-        return checkout
-
-    def _command(self, run: Run) -> list[str]:
-        file = run.folder / "event.json"
-        repository = {"full_name": REPOSITORY, "default_branch": MAIN, "owner": {"login": OWNER}}
-        file.write_text(json.dumps({**run.event.payload, "repository": repository}))
-        environment = {
-            "ORIGIN": self.hub.origin(), "ARTIFACTS": str(self._artifacts(run)),
-            "TESTS_VENV": str(Path(sys.executable).parent.parent), "GITHUB_RUN_ID": str(run.id),
-            "GITHUB_API_URL": self.hub.url, "GITHUB_SERVER_URL": self.hub.url, leftovers.RUN: run.mark,
-            **self.environment,
-        }  # fmt: skip
-        platforms = dict.fromkeys(("ubuntu-latest", "self-hosted"), "-self-hosted")
-        return [
-            str(Path(sys.executable).parent / "act"), run.event.name, "--json", "--eventpath", str(file),
-            "--workflows", f".github/workflows/{run.file}", "--no-cache-server", "--concurrent-jobs", "2",
-            "--action-cache-path", str(run.folder / "act"), "--defaultbranch", MAIN,
-            *_flags("--platform", platforms), *_flags("--local-repository", act._standins()),
-            *_flags("--env", environment), *_flags("--var", self.variables),
-            *_flags("--secret", {"GITHUB_TOKEN": act.TOKEN, **self.secrets}),
-        ]  # fmt: skip
 
     def _artifacts(self, run: Run) -> Path:
         """A run that follows another one reads what that one left."""
@@ -230,15 +163,12 @@ class Runner:
             return other.folder / "artifacts"
         return run.folder / "artifacts"
 
-    def _wait(self, run: Run, command: list[str], checkout: Path) -> int:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "GIT_"))}
-        environment = {
-            **kept, "XDG_CACHE_HOME": str(run.folder / "cache"),
-            "PATH": f"{BIN}{os.pathsep}{kept['PATH']}", leftovers.RUN: run.mark, **self.environment,
-        }  # fmt: skip
+    def _wait(self, run: Run) -> int:
+        checkout = self._machine.checkout(run)
+        command = self._machine.command(run, self._artifacts(run))
         with run.log.open("w", buffering=1) as log:  # by lines: it is looked at meanwhile
             process = subprocess.Popen(
-                command, cwd=checkout, env=environment, text=True, start_new_session=True,
+                command, cwd=checkout, env=self._machine.surroundings(run), text=True, start_new_session=True,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
             )  # fmt: skip
             self._processes.add(process)
@@ -321,7 +251,3 @@ class Runner:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _flags(name: str, values: Mapping[str, str]) -> list[str]:
-    return [word for key, value in values.items() for word in (name, f"{key}={value}")]

@@ -13,8 +13,9 @@ from mainline.settings import Month
 from tests import clones
 from tests.e2e import ideas, pages, sample
 from tests.e2e.hub import MAIN, Pull
-from tests.e2e.play import Play, Stopped, prepare
-from tests.e2e.runner import Run
+from tests.e2e.play import Play, Stopped
+from tests.e2e.runs import Run
+from tests.e2e.stage import prepare
 from tests.servers import REPOSITORY
 
 BROKEN = Month(2013, 10)

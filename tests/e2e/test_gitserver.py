@@ -13,7 +13,8 @@ from mainline.report.headline import ACCEPT
 from tests import clones
 from tests.e2e import leftovers
 from tests.e2e.gitserver import ZERO, Pushed
-from tests.e2e.hub import APP_TOKEN, MAIN, Hub, hub
+from tests.e2e.hub import APP_TOKEN, MAIN, Hub
+from tests.e2e.hubserver import hub
 from tests.servers import REPOSITORY
 
 pytestmark = pytest.mark.slow

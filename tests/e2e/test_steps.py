@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e import needs, pages
 from tests.e2e.filters import Event
-from tests.e2e.runner import Run
+from tests.e2e.runs import Run
 from tests.e2e.steps import refused
 
 GATED = {"lock": "success", "gate": "failure", "report": "success", "required": "failure"}

@@ -24,7 +24,8 @@ from tests.e2e.faults.stock import stocked
 from tests.e2e.faults.table import BROKEN, Row, Scenario, World, broken, table, write
 from tests.e2e.faults.tracking import CLOSED, THROUGHOUT
 from tests.e2e.narration import Narrator
-from tests.e2e.play import Play, Stopped, opened
+from tests.e2e.play import Play, Stopped
+from tests.e2e.stage import opened
 
 
 def played(wanted: Sequence[Scenario[World]], world: World, tell: Narrator) -> list[Row]:

@@ -13,7 +13,7 @@ from tests.e2e.faults.loop import Seen, tuned
 from tests.e2e.faults.table import Scenario, must
 from tests.e2e.hub import MAIN, PULLS, Pull
 from tests.e2e.play import Play
-from tests.e2e.runner import Run
+from tests.e2e.runs import Run
 from tests.servers import REPOSITORY, STRANGER
 
 BRANCH = "x;touch${IFS}PWNED;`touch${IFS}PWNED`"

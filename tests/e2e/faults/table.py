@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from tests.e2e.play import Stopped
-from tests.e2e.runner import Run
+from tests.e2e.runs import Run
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- faults: written by python -m tests.e2e.faults --write -->", "<!-- /faults -->"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.e2e.faults.table import Scenario, must
 from tests.e2e.play import Play
-from tests.e2e.runner import Run
+from tests.e2e.runs import Run
 
 CLOSED = "http://127.0.0.1:9"  # nobody listens on this port
 MLFLOW = "MLflow down throughout"
