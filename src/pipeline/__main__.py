@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from mainline.errors import DISK_FULL, Interrupted, MainlineError, StorageError
+from mainline.interrupts import insistent
 from mainline.records import write_atomically
 from pipeline import determinism, paths
 
@@ -46,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         module = importlib.import_module(f"pipeline.{arguments[0]}")
         imported = time.perf_counter()
-        code = module.main(arguments[1:]) or 0
+        with insistent():
+            code = module.main(arguments[1:]) or 0
     except MainlineError as error:
         print(f"{arguments[0]}: {error}", file=sys.stderr)
         imported, code = started, error.exit_code
