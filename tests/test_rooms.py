@@ -33,7 +33,7 @@ LAYERS = {
     "rules": 2, "locks": 2, "leftover": 2, "manifests": 2, "watching": 2, "watchrules": 2,
     "streamrules": 2, "findings": 2,
     "exposition": 2,
-    "git": 3, "gathered": 3, "forge": 3, "patience": 3, "cml": 3, "storage": 3, "champion": 3,
+    "git": 3, "lookout": 3, "gathered": 3, "forge": 3, "patience": 3, "cml": 3, "storage": 3, "champion": 3,
     "exported": 3, "objects": 3, "store": 3, "remote": 3, "mainpolicy": 3,
     "state": 2,
     "versions": 2, "promotion": 2, "ledger": 3, "packaged": 3, "verification": 3, "attachments": 3,

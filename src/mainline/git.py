@@ -65,15 +65,15 @@ class Git:
         if ORIGIN not in self._checked(("remote",)).split():
             raise GitError(f"there is no remote called {ORIGIN}", remedy=f"git remote add {ORIGIN} URL")
 
-    def remote_tip(self, branch: str) -> tuple[str | None, str | None]:
+    def remote_tip(self, branch: str, *, seconds: float = NETWORK_SECONDS) -> tuple[str | None, str | None]:
         """Commit of the branch on origin, and the name of origin's default branch; None without.
 
-        Raises GitError.
+        Raises GitError, also when there is no answer within `seconds`.
         """
         reference = f"refs/heads/{branch}"
         arguments = ("ls-remote", "--symref", "--", ORIGIN, "HEAD", reference)
         tip, default = None, None
-        for line in self._checked(arguments, seconds=NETWORK_SECONDS).splitlines():
+        for line in self._checked(arguments, seconds=seconds).splitlines():
             value, _, name = line.partition("\t")
             if name == reference:
                 tip = value

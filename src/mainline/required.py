@@ -26,8 +26,8 @@ REMEDIES = {
     "report": "its log says what could not be rendered",
 }
 PUSHED = (
-    "this commit is superseded: CI trained and pushed the lock as a new commit, and the run of that one "
-    "decides. If none starts (no GitHub App is set up), close and reopen the pull request"
+    "this commit is superseded: CI trained and pushed the lock as a new commit, or a newer one came, "
+    "and that one's run decides. If none starts (no GitHub App is set up), close and reopen the pull request"
 )
 FORK = (
     "the lock is stale, and a fork's pull request is never trained here, nor can it push data: a maintainer "

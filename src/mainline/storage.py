@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -20,12 +20,14 @@ import yaml
 from mainline.errors import ConfigError, Interrupted, StorageError
 from mainline.leftover import leftover
 from mainline.locks import LOCK, Survey
+from mainline.lookout import Lookout
 from mainline.records import write_atomically
 
 RUNNING = re.compile(r"^Running stage '(.+)':$")
 UNCHANGED = re.compile(r"^Stage '(.+)' didn't change, skipping$")
 SENT = re.compile(r"^(\d+ files?) pushed$")  # the same number each time: the run cache is always sent whole
 CACHED = re.compile(r"^Stage '(.+)' is cached - skipping run, checking out outputs")
+TOKENS = ("READ_TOKEN", "PUSH_TOKEN")  # as the workflows name them
 # What DVC says to people who type its commands one by one; a pipeline's reader does not need it.
 CHATTER = re.compile(
     r"^(> |Updating lock file|Generating lock file|To track the changes|To enable auto staging|"
@@ -58,23 +60,29 @@ class Dvc:
         *,
         force: bool = False,
         pull: bool = False,
+        lookout: Lookout | None = None,
     ) -> Outcome:
         """Run `dvc repro`, passing each line worth reading to `on_line` as it comes.
 
-        `force`: every stage. `pull`: fetch what changed stages need, and do without the rest.
+        `force`: every stage. `pull`: fetch what changed stages need, and do without the rest. `lookout`: may
+        end it as a signal does.
 
         SIGTERM and Ctrl-C reach the running stage, which saves its state; we wait for it.
-        Never raises for a failed stage: that is `failed`. Raises StorageError when DVC itself failed.
+        Never raises for a failed stage: that is `failed`. Raises SupersededError when `lookout` ended it, and
+        StorageError when DVC itself failed.
         """
         result = Outcome()
         flags = [*(["--force"] if force else []), *(["--pull", "--allow-missing"] if pull else [])]
         process = self._start(["repro", *flags, *targets])
-        with _forwarding(process) as forwarded:
+        watching = lookout.watch(lambda: _interrupt(process)) if lookout else nullcontext()
+        with _forwarding(process) as forwarded, watching:
             for line in _lines(process):
                 _interpret(line, result, on_line)
             code = process.wait()
         if code == 0:
             return result
+        if lookout and lookout.superseded:
+            raise lookout.superseded
         if result.ran and not _broke_outside_stage(result.output):
             result.failed = result.ran.pop()
             return result
@@ -206,7 +214,7 @@ class Dvc:
     def _env(self) -> dict[str, str]:
         # `python` in dvc.yaml must be this interpreter, also where no environment is activated.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        return {**os.environ, "PYTHONUNBUFFERED": "1", "PATH": path, **self.environment}
+        return {**without_tokens(), "PYTHONUNBUFFERED": "1", "PATH": path, **self.environment}
 
     def _start(self, arguments: list[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -219,6 +227,11 @@ class Dvc:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def without_tokens() -> dict[str, str]:
+    """Our environment without the tokens with which git asks and pushes in CI: no library needs them."""
+    return {name: value for name, value in os.environ.items() if name not in TOKENS}
 
 
 def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
@@ -246,6 +259,11 @@ def _broke_outside_stage(output: list[str]) -> bool:
     return not any("failed to run" in line for line in output)
 
 
+def _interrupt(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        os.killpg(process.pid, signal.SIGINT)
+
+
 @contextmanager
 def _forwarding(process: subprocess.Popen[str]) -> Iterator[list[int]]:
     """Pass signals on to the whole group as SIGINT: DVC waits for its stage on that, and the stage saves.
@@ -256,8 +274,7 @@ def _forwarding(process: subprocess.Popen[str]) -> Iterator[list[int]]:
 
     def forward(number: int, _frame: FrameType | None) -> None:
         came.append(number)
-        with suppress(ProcessLookupError):  # it has just ended
-            os.killpg(process.pid, signal.SIGINT)
+        _interrupt(process)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, forward) for number in numbers}

@@ -19,7 +19,8 @@ JENKINSFILE = ROOT / "Jenkinsfile"
 STAND_IN = """\
 #!/bin/sh
 { printf '%s\\037' "$(basename "$0")" "$@"; printf '\\036'; } >> "$STAND_INS/calls"
-code=$(cat "$STAND_INS/exit/$(basename "$0")-$1" 2>/dev/null || echo 0)
+answers="$STAND_INS/exit/$(basename "$0")-$1"
+code=$(cat "$answers${3%%=*}" 2>/dev/null || cat "$answers" 2>/dev/null || echo 0)
 if [ "$(basename "$0") $1 $code" = "make setup 0" ]; then
     mkdir -p .venv/bin && cp "$STAND_INS/make" .venv/bin/mainline && cp "$STAND_INS/make" .venv/bin/dvc
 fi
@@ -30,7 +31,8 @@ exit "$code"
 
 @dataclass(frozen=True)
 class Scenario:
-    """An event and what the verbs answer. `exits`: by program and first word, e.g. {"mainline-lock": 30}.
+    """An event and what the verbs answer. `exits`: by program and first word, e.g. {"mainline-lock": 30}, or
+    with the third as well, without the value of an option: {"mainline-run--while-tip-of": 23}.
 
     `says`: what a verb prints, by the same names. `refused`: nobody approves where a stage asks.
     `interrupted`: the script during which a person (ABORTED) or a newer build (NOT_BUILT) stops the build.

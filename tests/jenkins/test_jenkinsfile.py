@@ -32,7 +32,7 @@ PULL = {
 FORK = {**PULL, "CHANGE_FORK": "stranger"}
 STALE = {"mainline-lock": 30}
 PUSH = '.venv/bin/mainline push --branch="$CHANGE_BRANCH"'
-TRAIN = ".venv/bin/mainline run --pull"
+TRAIN = '.venv/bin/mainline run --pull --while-tip-of="$CHANGE_BRANCH"'
 PROMOTED = {"mainline-promote": '{"model": "flight-delay", "version": "v1.3.0", "new": true}\n'}
 MAIN = {"BRANCH_NAME": "main", "BUILD_NUMBER": "8"}
 TAGGED = "flight-delay#production#7"
@@ -49,6 +49,9 @@ SCENARIOS = {
     "stale, push fails": Scenario(PULL, {**STALE, "mainline-push": 18}),
     "training stopped by a person": Scenario(PULL, STALE, interrupted=TRAIN),
     "training superseded": Scenario(PULL, STALE, interrupted=TRAIN, interruption="NOT_BUILT"),
+    "training saw that it is superseded": Scenario(PULL, {**STALE, "mainline-run--while-tip-of": 23}),
+    "training fails": Scenario(PULL, {**STALE, "mainline-run--while-tip-of": 14}),
+    "training, private": Scenario(PULL, STALE, {"READ_CREDENTIALS": "look"}),
     "stale fork": Scenario(FORK, STALE),
     "fork": Scenario(FORK, parameters={"STORE_READER": "keys"}),
     "quality fails": Scenario(PULL, {"make-test": 2}),
@@ -119,6 +122,7 @@ SCENARIOS = {
 }
 QUALITY = ["make lint", "make test"]
 DATA = "mainline run --pull validate-features"
+TRAINED = "mainline run --pull --while-tip-of=topic"
 REPORT = "mainline report --run-url=https://ci.test/job/7 --mlflow-url="
 COMMENT = "mainline comment --file incoming/reports/report.md --pr=7 --sha=the head"
 TOLD = [REPORT, COMMENT]
@@ -141,12 +145,15 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
         ("documentation only", "SUCCESS", "linux linux linux",
          [*QUALITY, "mainline lock", DATA, "mainline gate", *TOLD]),
         ("stale", "NOT_BUILT", "linux gpu",
-         [*QUALITY, "mainline lock", DATA, "mainline run --pull", "mainline push --branch=topic"]),
+         [*QUALITY, "mainline lock", DATA, TRAINED, "mainline push --branch=topic"]),
         ("stale, branch moved on", "NOT_BUILT", "linux gpu",
-         [*QUALITY, "mainline lock", DATA, "mainline run --pull", "mainline push --branch=topic"]),
+         [*QUALITY, "mainline lock", DATA, TRAINED, "mainline push --branch=topic"]),
         ("stale, push fails", "FAILURE", "linux gpu linux",
-         [*QUALITY, "mainline lock", DATA, "mainline run --pull", "mainline push --branch=topic", *TOLD]),
+         [*QUALITY, "mainline lock", DATA, TRAINED, "mainline push --branch=topic", *TOLD]),
         ("training superseded", "NOT_BUILT", "linux gpu", [*QUALITY, "mainline lock", DATA]),
+        ("training saw that it is superseded", "NOT_BUILT", "linux gpu",
+         [*QUALITY, "mainline lock", DATA, TRAINED]),
+        ("training fails", "FAILURE", "linux gpu linux", [*QUALITY, "mainline lock", DATA, TRAINED, *TOLD]),
         ("training stopped by a person", "ABORTED", "linux gpu linux",
          [*QUALITY, "mainline lock", DATA, *TOLD]),
         ("quality fails", "FAILURE", "linux linux", [*QUALITY, *TOLD]),
@@ -206,7 +213,8 @@ def test_what_runs_where_and_how_it_ends(
 
 def test_a_build_that_pushed_says_who_decides(told: dict[str, Told]) -> None:
     assert told["stale"].description == "superseded by the commit it pushed"
-    assert told["stale, branch moved on"].description == "superseded: the branch moved on"
+    for name in ("stale, branch moved on", "training saw that it is superseded"):
+        assert told[name].description == "superseded: the branch moved on"
 
 
 @pytest.mark.parametrize(
@@ -287,6 +295,7 @@ def test_what_asks_a_private_origin_has_an_account_that_only_reads(told: dict[st
     assert _bound(look, "secrets")["site"] == ["GITHUB_ACTOR", "GITHUB_TOKEN", *git]
     assert _bound(told["timer, score, private"], "secrets") == {"score": git}
     assert _bound(told["private"], "secrets")["gate"] == git
+    assert _bound(told["training, private"], "accounts") == {"run": ["look"], "push": ["push"]}
     assert "gate" not in _bound(told["fork, private"], "secrets")
 
 
@@ -313,6 +322,7 @@ def test_what_outsiders_wrote_is_text(told: dict[str, Told], name: str) -> None:
     assert not list(build.root.rglob("PWNED"))
     if name == "hostile":
         assert ["mainline", "push", f"--branch={HOSTILE}"] in build.calls
+        assert ["mainline", "run", "--pull", f"--while-tip-of={HOSTILE}"] in build.calls
         assert ["dvc", "remote", "modify", "--local", "store", "url", HOSTILE] in build.calls
 
 
@@ -409,7 +419,8 @@ def test_the_linter_is_content() -> None:
 def test_the_stand_ins_are_no_more_than_the_verbs() -> None:
     """A flag that a verb does not have would pass here, as the stand-ins take any."""
     asked = {
-        "lock": ["--no-remote"], "run": ["--pull"], "push": ["--branch"], "gate": ["--accept-hold"],
+        "lock": ["--no-remote"], "run": ["--pull", "--while-tip-of"], "push": ["--branch"],
+        "gate": ["--accept-hold"],
         "report": ["--run-url", "--mlflow-url"],
         "comment": ["--file", "--bundle", "--untrusted", "--pr", "--sha"],
         "monitor": ["--until", "--prometheus"], "retrain": [], "site": ["--out", "--mlflow-url"],

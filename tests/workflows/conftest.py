@@ -79,10 +79,14 @@ class World:
         head: str = REPOSITORY,
         labels: tuple[str, ...] = (),
         author: str = "ada",
+        sha: str = "",
         **how: str,
     ) -> Ran:
-        """ci.yml for a pull request of `branch`; `head` is another repository for one of a fork."""
-        sha = clones.git(self.origin, "rev-parse", branch)
+        """ci.yml for a pull request of `branch`; `head` is another repository for one of a fork.
+
+        `sha`: of the branch an earlier commit, when its run gets to work late.
+        """
+        sha = sha or clones.git(self.origin, "rev-parse", branch)
         payload = {
             "number": 1,
             "pull_request": {

@@ -46,6 +46,20 @@ def test_a_stale_lock_is_trained_pushed_and_then_current(world: World) -> None:
     assert "train" not in again.jobs and again.jobs["required"] == "success"
 
 
+def test_a_commit_that_a_newer_one_superseded_is_not_trained_and_says_nothing(world: World) -> None:
+    older = world.change("tune", "params.yaml", world.params("train", keep_checkpoints=3))
+    work = world.folder / "work-tune"
+    (work / "README.md").write_text("# words\n")
+    clones.commit(work, "newer")
+    clones.git(work, "push", "--quiet", "origin", "tune")
+    newer = clones.git(work, "rev-parse", "HEAD")
+    ran = world.pull_request("tune", sha=older)
+    assert ran.jobs["train"] == "success" and f"superseded by {newer}" in ran.output, ran.output
+    assert "gate" not in ran.jobs and "report" not in ran.jobs
+    assert ran.jobs["required"] == "failure", "the newer commit's run decides"
+    assert clones.git(world.origin, "rev-parse", "tune") == newer
+
+
 def test_another_model_is_compared_and_its_plots_come_with_the_report(world: World) -> None:
     world.change("slower", "params.yaml", world.params("train", lr=0.009))
     assert world.pull_request("slower").jobs["train"] == "success"

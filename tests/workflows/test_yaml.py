@@ -6,13 +6,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from mainline import cli, cml
+from mainline import cli, cml, storage
 from mainline.required import JOBS
 from mainline.tags import Assignment
 from tests.imports import ROOT
@@ -82,7 +83,8 @@ def test_every_exception_has_its_reason() -> None:
 def test_a_workflow_has_no_rights_of_its_own_and_knows_one_run_at_a_time(file: Path) -> None:
     content = verbs.load(file)
     assert content["permissions"] == {}
-    assert set(content["concurrency"]) == {"group", "cancel-in-progress"}
+    limited = [content] if "concurrency" in content else content["jobs"].values()
+    assert all(set(one["concurrency"]) == {"group", "cancel-in-progress"} for one in limited)
     assert "pull_request_target" not in content["on"]
 
 
@@ -214,11 +216,37 @@ def test_secrets_are_only_where_they_are_needed() -> None:
             assert "secrets." not in str(step) or not action or "create-github-app-token" in action, name
 
 
-def test_a_push_that_began_is_not_cancelled() -> None:
+def test_nothing_cancels_a_push_and_a_training_ends_itself() -> None:
+    """GitHub ends a job that is cancelled five minutes later, whatever its steps' conditions are."""
+    assert "concurrency" not in verbs.load(GITHUB / "workflows/ci.yml"), "it would cancel the run whole"
+    for name in ("train", "provision"):
+        assert CI[name]["concurrency"]["cancel-in-progress"] is False
+    (train,) = (step for step in CI["train"]["steps"] if "mainline run" in step.get("run", ""))
+    assert verbs.commands(train)[0].startswith('mainline run --pull --while-tip-of "$BRANCH"')
     *_, app, push = CI["train"]["steps"]
     assert push["run"].startswith("mainline push")
-    assert push["if"] == "${{ always() && steps.train.outcome == 'success' }}"
-    assert "always()" in app["if"]
+    assert push["env"]["BRANCH"] == train["env"]["BRANCH"] == "${{ github.head_ref || github.ref_name }}"
+    assert push["if"] == "${{ always() && steps.train.outputs.trained == 'true' }}"  # a person may cancel
+    assert app["if"].startswith(push["if"].removesuffix(" }}"))
+
+
+def test_a_newer_commit_is_no_failure_and_leaves_nothing_to_push_or_to_report() -> None:
+    train, push = (step["run"] for step in CI["train"]["steps"] if "mainline" in step.get("run", ""))
+    for code, wanted, trained in ((0, 0, "trained=true\n"), (23, 0, ""), (14, 1, ""), (75, 1, "")):
+        assert _ends(train, code) == (wanted, trained), code
+    for code, wanted in ((0, 0), (23, 0), (18, 1), (30, 1)):
+        assert _ends(push, code) == (wanted, ""), code
+    assert "needs.train.result != 'success'" in CI["report"]["if"]
+
+
+def _ends(script: str, code: int) -> tuple[int, str]:
+    """How a step ends whose verb ends with `code`, and what it put out."""
+    with tempfile.NamedTemporaryFile("r") as output:
+        done = subprocess.run(
+            ["bash", "-e", "-c", f"mainline() {{ return {code}; }}\n{script}"],
+            env={"BRANCH": "topic", "GITHUB_OUTPUT": output.name, "PATH": os.environ["PATH"]},
+        )
+        return done.returncode, output.read()
 
 
 def test_a_promotion_and_a_release_come_from_main_or_a_tag_one_after_the_other() -> None:
@@ -296,7 +324,7 @@ def test_git_gets_the_token_from_the_environment_of_its_step_alone(step: dict[st
 def test_what_pushes_has_a_token_and_what_asks_origin_one_that_reads() -> None:
     """In a private repository the gate could not ask origin which model is in production without one."""
     pushing = {"train-push", "promote-promote", "deploy-deploy", "release-release", "retrain-retrain"}
-    reading = {"gate-gate", "watch-monitor", "watch-site", "score-score"}
+    reading = {"gate-gate", "train-run", "watch-monitor", "watch-site", "score-score"}
     assert {str(one.id).split("-", 1)[1] for one in ASKING} == pushing | reading
     for one in ASKING:
         (step,) = one.values
@@ -307,6 +335,12 @@ def test_what_pushes_has_a_token_and_what_asks_origin_one_that_reads() -> None:
     assert [step["run"].split()[1] for step in given] == ["gate"]
     assert given[0]["env"]["READ_TOKEN"] == "${{ github.token }}"
     assert "PUSH_TOKEN" not in str(CI["gate"])
+
+
+def test_a_stage_is_given_no_token_of_git() -> None:
+    """The training's may write: a job has one."""
+    names = {name for one in ASKING for name in one.values[0]["env"] if name.endswith("_TOKEN")}
+    assert names - {"GITHUB_TOKEN"} == set(storage.TOKENS)
 
 
 def test_what_asks_which_version_has_a_stage_knows_who_may_sign() -> None:
@@ -357,17 +391,40 @@ def test_what_a_fork_or_dependabot_hands_over_is_found_where_it_is_looked_for() 
     assert draft["env"]["KIND"] == "${{ env.OURS == 'true' && '--file' || '--untrusted' }}"
 
 
-def test_a_newer_commit_stops_the_older_run_of_its_branch_and_of_no_other() -> None:
-    concurrency = verbs.load(GITHUB / "workflows/ci.yml")["concurrency"]
+REPOSITORY = (
+    "github.event.pull_request.head.repo.full_name || github.repository"  # a fork's stops none of ours
+)
+LATE = {"report", "required"}  # they follow train, while a newer run may be at work
+
+
+@pytest.mark.parametrize("name", CI)
+def test_a_newer_commit_stops_the_same_job_of_its_branch_and_no_other(name: str) -> None:
+    """Of two jobs of a group the one that comes later cancels the one that is there, be it newer."""
+    concurrency = CI[name]["concurrency"]
     group = concurrency["group"]
-    assert re.findall(r"\$\{\{ (.*?) \}\}", group) == [
-        "github.event_name",
-        "github.event.pull_request.head.repo.full_name || github.repository",  # a fork's stops none of ours
-        # Each merged commit is a group of its own; else the branch.
-        "github.event_name == 'push' && github.sha || github.head_ref || github.ref_name",
-    ]
-    assert re.sub(r"\$\{\{.*?\}\}", "*", group) == "ci-*-*-*"
-    assert concurrency["cancel-in-progress"] == "${{ github.event_name != 'push' }}"
+    # Each merged commit is a group of its own; else the branch.
+    of = "github.event_name == 'push' && github.sha || github.head_ref || github.ref_name"
+    if name in LATE:
+        of = "github.event.pull_request.head.sha || github.sha"
+    assert re.findall(r"\$\{\{ (.*?) \}\}", group) == ["github.event_name", REPOSITORY, of]
+    assert re.sub(r"\$\{\{.*?\}\}", "*", group) == f"ci-{name}-*-*-*"
+    if name not in ("train", "provision"):
+        assert concurrency["cancel-in-progress"] == "${{ github.event_name != 'push' }}"
+
+
+def test_jobs_that_may_be_older_than_what_runs_cancel_nothing_newer() -> None:
+    """Once a training is over, any job of its run may meet one of a newer run."""
+    after = {"train"}
+    for _ in CI:
+        after |= {name for name, job in CI.items() if after & set(job.get("needs", []))}
+    assert after - {"train"} == LATE
+
+
+def test_a_run_of_which_a_newer_one_cancelled_a_job_has_no_report() -> None:
+    condition = " ".join(CI["report"]["if"].split())
+    for name in ("lock", "data", "gate"):
+        assert f"&& needs.{name}.result != 'cancelled'" in condition
+    assert "needs.train.result != 'cancelled'" not in condition, "that is its time limit, which is told"
 
 
 def test_required_looks_at_every_job_and_always() -> None:

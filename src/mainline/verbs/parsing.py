@@ -10,7 +10,7 @@ Verb = Callable[[argparse.Namespace], int]
 Names = argparse._SubParsersAction  # argparse has no public name for what `add_subparsers` returns
 # Of each verb, the exit codes that belong to what it does.
 CODES: dict[str, tuple[int, ...]] = {
-    "run": (12, 13, 14, 15, 17, 18),
+    "run": (12, 13, 14, 15, 17, 18, 23),
     "reproduce": (20,),
     "lock": (30, 31),
     "gate": (32, 33),

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,9 +22,10 @@ from mainline import locks, policy, reproduction, summary
 from mainline.errors import Interrupted, RecordError, ReproductionError, StorageError
 from mainline.gathered import LAST_RUN, last_run
 from mainline.git import Git
+from mainline.lookout import EVERY, Lookout
 from mainline.records import Metrics, Training
 from mainline.review import Run
-from mainline.storage import Dvc, Outcome
+from mainline.storage import Dvc, Outcome, without_tokens
 from mainline.verbs import lock, parsing
 
 STAGES = Path(".mainline/stages")
@@ -49,11 +51,18 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
   mainline run featurize       only up to that stage
   mainline run --dry-run       which stages would run, and why
   mainline run --pull          fetch from the remote what the changed stages need, and nothing else
-  mainline run --json          the figures for a program""",
+  mainline run --json          the figures for a program
+  mainline run --while-tip-of BRANCH   in CI: ends, state saved, when origin's BRANCH has another commit""",
     )
     go.add_argument("stages", nargs="*", help="stages of dvc.yaml (default: all)")
     go.add_argument("--dry-run", action="store_true", help="say what would run; change nothing")
     go.add_argument("--pull", action="store_true", help="fetch missing data, and only what is needed")
+    go.add_argument(
+        "--while-tip-of", metavar="BRANCH", help="end once BRANCH on origin is no longer at this commit"
+    )
+    go.add_argument(
+        "--look-every", type=_pause, default=EVERY, metavar="SECONDS", help=f"at that (default: {EVERY:g})"
+    )
 
     again = parsing.add(
         names,
@@ -82,9 +91,10 @@ def run(options: argparse.Namespace) -> int:
             ]
         return _show_plan(changed, as_json=options.json)
     started, say = time.perf_counter(), _printer(as_json=options.json)
+    lookout = _lookout(options, say)
     for name, reasons in dvc.forget().items():
         say(f"  {name}: {'; '.join(reasons)}")
-    result = dvc.reproduce(options.stages, say, pull=options.pull)
+    result = dvc.reproduce(options.stages, say, pull=options.pull, lookout=lookout)
     if result.failed is not None:
         return _failed(result.failed)
     _deliver()
@@ -97,6 +107,24 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _pause(text: str) -> float:
+    if not 0 < (seconds := float(text)) < threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError("seconds, more than 0")
+    return seconds
+
+
+def _lookout(options: argparse.Namespace, say: Callable[[str], None]) -> Lookout | None:
+    """After a first look: a branch that has moved on already raises SupersededError, and nothing begins."""
+    if options.while_tip_of is None:
+        return None
+    git = Git()
+    git.check_branch(options.while_tip_of)
+    lookout = Lookout(git, options.while_tip_of, say, options.look_every)
+    if error := lookout.ask():
+        raise error
+    return lookout
+
+
 def _refused() -> int:
     """The exit code with which params.yaml is refused; 0 for a good one. Raises ConfigError for our sections.
 
@@ -106,14 +134,17 @@ def _refused() -> int:
         return 0
     for section in (policy.release, policy.gate, policy.monitor):
         section()
-    return subprocess.run([sys.executable, "-m", "pipeline", "params"], check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", "params"], check=False, env=without_tokens()
+    ).returncode
 
 
 def _deliver() -> None:
     """Start sending MLflow what earlier runs left, beside us: to import MLflow alone takes seconds."""
     if any(LAST_RUN.parent.glob("*/events.jsonl")):
         command, null = [sys.executable, "-m", "pipeline.tracking.delivery"], subprocess.DEVNULL
-        subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
+        own = without_tokens()
+        subprocess.Popen(command, env=own, stdin=null, stdout=null, stderr=null, start_new_session=True)
 
 
 def _record(result: Outcome, seconds: dict[str, Any]) -> None:
