@@ -69,7 +69,7 @@ def test_files_follow_their_schema(schema: str, files: list[Path]) -> None:
 
 
 def test_zizmor_finds_nothing() -> None:
-    tool("zizmor", "--offline", "--persona=auditor", "--strict-collection", ".github")
+    tool("zizmor", "--offline", "--persona=auditor", "--strict-collection", ".")
 
 
 def test_every_exception_has_its_reason() -> None:
