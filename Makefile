@@ -28,7 +28,7 @@ help: ## list the verbs
 
 .PHONY: setup
 setup: $(UV) ## bring the locked environment into .venv (uv itself too, if there is none)
-	@if [ ! -x $(BIN)/mainline ]; then echo "First time: installing the locked environment (about 6 GB, torch with CUDA)"; \
+	@if [ ! -x $(BIN)/mainline ]; then echo "First time: installing the locked environment (about 8 GB, most of it torch with CUDA)"; \
 		$(UV) sync --locked --compile-bytecode $(SYNC); else $(UV) sync --locked --quiet $(SYNC); fi
 
 # emulate (a GitHub API) and the linter of the Jenkinsfile; Node itself comes with the environment

@@ -246,8 +246,16 @@ def install() -> int:
     """What tests/package-lock.json names, and nothing that packages would like to run at installation."""
     # npm's scripts and binaries look for `node` on the PATH, where an older one may lie.
     env = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    command = [str(NODE), str(NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--prefix={HERE}"]
-    return subprocess.run(command, env=env, cwd=HERE).returncode
+    # As pip and uv do, Node trusts the authorities of this machine, where a company has its own.
+    node = [str(NODE), "--use-system-ca", str(NPM)]
+    command = [*node, "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--prefix={HERE}"]
+    if code := subprocess.run(command, env=env, cwd=HERE).returncode:
+        print(
+            "npm could not bring what tests/package-lock.json names: see above. npm_config_registry names another "
+            "registry, NODE_EXTRA_CA_CERTS an authority that this machine does not know.",
+            file=sys.stderr,
+        )
+    return code
 
 
 if __name__ == "__main__":

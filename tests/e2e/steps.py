@@ -69,6 +69,7 @@ def better(play: Play) -> None:
     """The bad ones are proposed right after it: CI looks at them while this one goes its way."""
     play.ideas += [(idea, play.propose(idea)) for idea in ideas.bad(_broken(play), fast=play.fast)]
     idea, pull = play.ideas[0]
+    play.tell.say(f"pull request {pull.number}: {idea.title}")
     play.verdict(pull.number, idea, good=True)
     play.merge(pull.number)
     _delivered(play)
@@ -211,7 +212,7 @@ def _links(play: Play) -> list[tuple[str, str]]:
     links = [
         ("pull requests, runs, tags", play.hub.home),
         ("the service, in production", f"http://127.0.0.1:{play.ports['production']}"),
-        ("the site", f"{play.hub.home}/files/site/"),
+        ("the site, as the watch drew it", f"{play.hub.home}/files/site/"),
         ("MLflow", play.mlflow),
     ]
     return [(title, url) for title, url in links if url]
@@ -221,7 +222,7 @@ STEPS = (
     Step("A forge and a runner on this machine; main is pushed", push),
     Step("The first model becomes a version, and is released", first_release),
     Step("A better idea: pull request, verdict, merge, release", better),
-    Step("Bad ideas: a leak, a worse model, broken data", bad),
+    Step("Bad ideas: refused, and the comment says why", bad),
     Step("Two months of production; the scheduled watch", watch),
     Step("The retraining pull request", retrain),
     Step("Rollback by tag", rollback),
