@@ -251,8 +251,8 @@ def install() -> int:
     command = [*node, "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--prefix={HERE}"]
     if code := subprocess.run(command, env=env, cwd=HERE).returncode:
         print(
-            "npm could not bring what tests/package-lock.json names: see above. npm_config_registry names another "
-            "registry, NODE_EXTRA_CA_CERTS an authority that this machine does not know.",
+            "npm could not bring what tests/package-lock.json names: see above. Another registry is named by "
+            "npm_config_registry, an authority that this machine does not know by NODE_EXTRA_CA_CERTS.",
             file=sys.stderr,
         )
     return code
