@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,43 @@ def test_every_command_exists(page: Path) -> None:
         assert verb in _verbs(), f"{page} names `mainline {verb}`"
     for stage in re.findall(r"python -m pipeline ([a-z]+)", code):
         assert stage in STAGES, f"{page} names the stage {stage}"
+
+
+def _lines(text: str) -> list[str]:
+    """The commands of the blocks for a shell, each on one line."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+
+
+def _parsed(words: list[str]) -> bool:
+    """Whether this is a command whose options we know; exits where they are wrong."""
+    match words:
+        case ["mainline", *rest]:
+            cli.parser(rest[0]).parse_args(rest)
+        case ["python", "-m", "monitoring", verb, *rest]:
+            importlib.import_module(f"monitoring.{verb}")._parser().parse_args(rest)
+        case ["python", "-m", str(name), *rest] if name.startswith("serving."):
+            module = f"{name}.__main__" if name == "serving.batch" else name
+            importlib.import_module(module).parser().parse_args(rest)
+        case _:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_command_has_the_options_that_it_needs(page: Path) -> None:
+    for line in _lines((ROOT / page).read_text(encoding="utf-8")):
+        try:
+            _parsed(shlex.split(line, comments=True))
+        except SystemExit:
+            pytest.fail(f"{page} shows a command that ends with 2: {line}")
+
+
+def test_the_readmes_commands_are_parsed() -> None:
+    """The control of the test above."""
+    assert sum(_parsed(shlex.split(line, comments=True)) for line in _lines(README)) > 8
+    with pytest.raises(SystemExit):
+        _parsed(["python", "-m", "monitoring", "replay"])
 
 
 def test_the_readme_shows_its_commands_as_code() -> None:

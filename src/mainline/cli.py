@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 # Little else at the top: Ctrl-C while a module is read is a traceback, unless `main` reads it.
+import io
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -57,8 +59,9 @@ def _on_sigterm(handler: Any) -> Any:
 
 def _run(arguments: list[str] | None) -> int:
     import contextlib
-    import io
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # into a pipe, too: a job's log is to show where it is
+        sys.stdout.reconfigure(line_buffering=True)
     words = sys.argv[1:] if arguments is None else arguments
     options = parser(words[0] if words else "").parse_args(words)
     code = 128 + signal.SIGPIPE  # the reader left while the verb was at work: nobody knows how far it came
@@ -69,7 +72,7 @@ def _run(arguments: list[str] | None) -> int:
             code, error = _verb(options)
         print(told.getvalue() or _failure(code, error), end="", flush=True)
     except BrokenPipeError:
-        sys.stderr.close()  # no traceback at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush is not to fail
     return code
 
 

@@ -14,8 +14,10 @@ LONGEST = 1_000_000  # bytes of a line; more is not the service's
 
 def find(place: Path, request: str) -> list[dict[str, Any]]:
     """The lines of a request, from a file or all *.jsonl of a folder. Raises RecordError for none."""
-    files = sorted(place.glob("*.jsonl")) if place.is_dir() else [place]
-    if not files or not files[0].is_file():
+    files = sorted(one for one in place.glob("*.jsonl") if one.is_file()) if place.is_dir() else [place]
+    if not place.exists():
+        raise RecordError(f"{place} does not exist", remedy="--log: the folder that the service writes to")
+    if not files:
         raise RecordError(f"{place} has no log", remedy="--log: the folder that the service writes to")
     wanted = json.dumps(request)[1:-1].encode()  # as it stands in the line, before anything is parsed
     found = [one for file in files for one in _lines(file, wanted) if one.get("request_id") == request]

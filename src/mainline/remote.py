@@ -139,7 +139,9 @@ def _outputs(repo: Repo) -> Iterator[Output]:
 def _with_remote(repo: Repo, stages: tuple[Stage, ...], name: str | None) -> Survey:
     stores: dict[tuple[str | None, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     sizes: dict[str, int] = {}
+    caches: dict[str, Any] = {}
     for out in _outputs(repo):
+        caches[out.hash_name] = out.cache
         stores[out.remote or name, out.hash_name][out.hash_info.value].append(str(out))
         if out.meta is not None and out.meta.size is not None:
             sizes[out.hash_info.value] = out.meta.size
@@ -150,13 +152,14 @@ def _with_remote(repo: Repo, stages: tuple[Stage, ...], name: str | None) -> Sur
         store = repo.cloud.get_remote_odb(remote, "status", hash_name=algorithm)
         if store.fs.protocol == "local" and not store.fs.exists(repo.cloud.get_remote(remote).path):
             return Survey(stages=stages, remote=name, problem=f"the folder of remote {remote} does not exist")
+        cache = caches[algorithm]
         read, lacking = _listings(store, paths)
         wanted = _objects(paths, read)
         there = _existing(store, {md5 for md5 in wanted if MD5.fullmatch(md5)})
         listings |= read
-        missing += lacking
+        missing += [one.model_copy(update={"here": _cached(cache, one)}) for one in lacking]
         missing += [
-            MissingObject(path=path, md5=md5, file=file)
+            MissingObject(path=path, md5=md5, file=file, here=_has(cache, md5))
             for md5 in wanted.keys() - there
             for path, file in wanted[md5]
         ]
@@ -194,6 +197,18 @@ def _listings(
             state: Literal["missing", "damaged"] = "missing" if raw is None else "damaged"
             lacking += [MissingObject(path=path, md5=md5, state=state) for path in paths[md5]]
     return found, lacking
+
+
+def _has(cache: Any, md5: str) -> bool:
+    return MD5.fullmatch(md5) is not None and Path(cache.oid_to_path(md5)).is_file()
+
+
+def _cached(cache: Any, folder: MissingObject) -> bool:
+    """Whether the cache has a directory whose listing the remote lacks: the listing, and every file of it."""
+    if folder.state != "missing" or not _has(cache, folder.md5):
+        return False
+    listing = parse_listing(folder.md5, Path(cache.oid_to_path(folder.md5)).read_bytes())
+    return listing is not None and all(_has(cache, md5) for md5 in listing.values())
 
 
 def _objects(

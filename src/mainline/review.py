@@ -24,13 +24,20 @@ class StaleStage(Part):
 class MissingObject(Part):
     """An object that dvc.lock names and the remote does not have whole. `path`: the output it belongs to.
 
-    `file`: which one, inside an output that is a directory; empty for the output itself.
+    `file`: which one, inside an output that is a directory; empty for the output itself. `here`: DVC's cache
+    has it, of a directory all of it, so that a push brings it.
     """
 
     path: str
     md5: str
     file: str = ""
     state: Literal["missing", "damaged"] = "missing"
+    here: bool = False
+
+    @property
+    def told(self) -> str:
+        """`state` in words."""
+        return "not pushed yet" if self.here else self.state
 
 
 class LockState(Record):
@@ -51,6 +58,11 @@ class LockState(Record):
     missing: list[MissingObject] = []
     unproven: list[str] = []
     problem: str = ""
+
+    @property
+    def unpushed(self) -> bool:
+        """Whether a push from here brings all that is missing."""
+        return bool(self.missing) and not self.problem and all(item.here for item in self.missing)
 
 
 class Run(Record):

@@ -76,8 +76,13 @@ class Dvc:
         process = self._start(["repro", *flags, *targets])
         watching = lookout.watch(lambda: _interrupt(process)) if lookout else nullcontext()
         with _forwarding(process) as forwarded, watching:
-            for line in _lines(process):
-                _interpret(line, result, on_line)
+            try:
+                for line in _lines(process):
+                    _interpret(line, result, on_line)
+            except BrokenPipeError:  # nobody reads what we pass on: ended as by a signal, and not left behind
+                _interrupt(process)
+                process.communicate()
+                raise
             code = process.wait()
         if code == 0:
             return result

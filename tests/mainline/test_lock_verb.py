@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable
@@ -190,6 +191,54 @@ def test_run_mends_a_lock_that_names_more_than_dvc_yaml(
     lock = (root / "dvc.lock").read_bytes()
     assert "up to date" in clones.mainline(root, "run", extra=SOURCES).stdout
     assert (root / "dvc.lock").read_bytes() == lock
+
+
+def unpush(root: Path) -> dict[str, str]:
+    """Take model.txt and the whole of data from the remote; their md5s."""
+    gone = {path: outputs(root)[path] for path in ("data", "model.txt")}
+    inner = [entry["md5"] for entry in json.loads(stored(root, gone["data"]).read_text())]
+    for md5 in (*gone.values(), *inner):
+        pipelines.drop(stored(root, md5))
+    return gone
+
+
+def test_what_is_in_the_cache_and_not_on_the_remote_is_not_pushed_yet(
+    built: Path, clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is to train again for want of a push."""
+    unpush(clone)
+    shutil.copytree(built / ".dvc" / "cache", clone / ".dvc" / "cache")
+    monkeypatch.chdir(clone)
+    assert cli.main(["lock"]) == Answer.BROKEN
+    shown = capsys.readouterr().out
+    assert shown.startswith("dvc.lock is not pushed yet: 2 objects are in DVC's cache here, and not on store")
+    assert "not pushed yet: model.txt" in shown and "do: mainline push" in shown
+    assert "--force" not in shown and "broken" not in shown
+    found = LockState.read(LockState.location)
+    assert (found.state, found.unpushed) == ("broken", True)
+    assert [(item.path, item.state, item.here) for item in found.missing] == [
+        ("data", "missing", True), ("model.txt", "missing", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("lost", ["data", "sub/deep/c é.txt", "model.txt"])
+def test_what_the_cache_lacks_too_is_nowhere(
+    lost: str, built: Path, clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a directory each file counts: its listing alone is no data."""
+    listing = json.loads(stored(clone, outputs(clone)["data"]).read_text())
+    md5 = next((e["md5"] for e in listing if e["relpath"] == lost), None) or outputs(clone)[lost]
+    unpush(clone)
+    shutil.copytree(built / ".dvc" / "cache", clone / ".dvc" / "cache")
+    pipelines.drop(clone / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:])
+    monkeypatch.chdir(clone)
+    assert cli.main(["lock"]) == Answer.BROKEN
+    shown = capsys.readouterr().out
+    assert shown.startswith("dvc.lock is broken") and "dvc repro --force" in shown
+    path = "model.txt" if lost == "model.txt" else "data"
+    assert {item.path: item.here for item in LockState.read(LockState.location).missing} == {
+        "data": path != "data", "model.txt": path != "model.txt",
+    }  # fmt: skip
 
 
 def test_nothing_is_pulled_or_changed(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,6 +258,15 @@ def test_the_answer_is_recorded_shown_and_an_exit_code(
     assert json.loads(capfd.readouterr().out)["evidence"] == watch.evidence
 
 
+def test_what_is_insufficient_is_said_once(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    drift = siting.drift()
+    few = drift.recent[-1].model_copy(update={"rows": 9, "blocks": 1})
+    measured(drift.model_copy(update={"recent": [*drift.recent[:-1], few]}))
+    assert monitor(asking("--log", "here", "--no-backtest"), TOOLS) == Answer.WATCH
+    shown = capfd.readouterr().out
+    assert "  insufficient 9 predictions on 1 days" in shown and "insufficient data" not in shown
+
+
 def test_a_schedule_looks_at_yesterday_whatever_the_log_has(world: World) -> None:
     measured(siting.drift())
     monitor(asking("--no-backtest", "--log", "here", "--until", "yesterday"), TOOLS)

@@ -27,7 +27,7 @@ from mainline.verbs.gate import gate
 from mainline.verbs.promote import promote
 from tests import clones
 from tests.clones import git
-from tests.mainline import releasing
+from tests.mainline import pipelines, releasing
 from tests.mainline.releasing import World, options, says, tools
 
 pytestmark = pytest.mark.slow
@@ -377,10 +377,18 @@ def test_the_real_gate_on_a_change_of_the_service_alone(world: World, capsys) ->
 
 
 def test_a_stale_lock_a_dirty_tree_and_another_branch_are_refused(world: World) -> None:
-    (world.root / "README").write_text("x")
-    with pytest.raises(GitError, match="the work tree has changes"):
+    for index in range(7):
+        (world.root / f"new{index}").write_text("x")
+    with pytest.raises(GitError, match=r"the work tree has changes: 'new0', .*'new4' and 2 more") as refused:
         promote(options(), tools())
-    (world.root / "README").unlink()
+    assert refused.value.remedy == "delete what is not tracked, or name it in .gitignore"
+    pipelines.edit(world.root, "params.yaml", "lr: 1", "lr: 3")
+    with pytest.raises(GitError, match=r"'params\.yaml', 'new0', .*'new3' and 3 more") as refused:
+        promote(options(), tools())
+    assert refused.value.remedy.startswith("commit them by pull request, or restore them; delete")
+    pipelines.edit(world.root, "params.yaml", "lr: 3", "lr: 1")
+    for index in range(7):
+        (world.root / f"new{index}").unlink()
     git(world.root, "checkout", "--quiet", "two")
     with pytest.raises(SupersededError):
         promote(options(), tools())

@@ -411,9 +411,17 @@ def test_a_dry_run_changes_nothing(place: Place, capsys: pytest.CaptureFixture[s
     assert cli.main(["push", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "would commit to topic: dvc.lock, figures.json" in said
-    assert "missing on the remote: model.txt" in said
+    assert "would push 2 objects that it lacks and the run cache to store" in said
+    assert "dvc.lock is" not in said, "no alarm of what a push mends"
     assert place.untouched() == before
     assert not place.stored("model.txt").exists()
+
+
+def test_a_dry_run_says_what_no_push_brings(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    pipelines.drop(Dvc().root / ".dvc" / "cache" / place.stored("model.txt").relative_to(place.store))
+    assert cli.main(["push", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "dvc.lock is broken" in said and "missing on the remote: model.txt" in said
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:

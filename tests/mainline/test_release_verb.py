@@ -475,5 +475,31 @@ def test_trace_goes_from_a_request_to_its_data(world: World, capsys) -> None:
     assert cli.main(["trace", "a1", "--log", str(old)]) == 0
     assert cli.main(["trace", "b\x1b2", "--log", str(logs)]) == 0
     assert "\x1b" not in capsys.readouterr().out
-    for request, log in (("zz", logs), ("a1", logs / "nowhere")):
+    (logs / "empty").mkdir()
+    for request, log, words in (
+        ("zz", logs, "no prediction of request 'zz'"),
+        ("a1", logs / "nowhere", "nowhere does not exist"),
+        ("a1", logs / "empty", "empty has no log"),
+    ):
         assert cli.main(["trace", request, "--log", str(log)]) == RecordError.exit_code
+        assert words in capsys.readouterr().err
+
+
+def test_trace_of_a_large_request_answers_first_and_shows_a_few_rows(world: World, capsys) -> None:
+    log = world.root.parent / "predictions.jsonl"
+    row = {"request_id": "a1", "version": "v1.1.0", "score": 0.5, "decision": None}
+    log.write_text("".join(json.dumps({**row, "key": f"k{i}"}) + "\n" for i in range(981)))
+    assert cli.main(["trace", "a1", "--log", str(log)]) == 0
+    said = capsys.readouterr().out
+    lines = said.splitlines()
+    assert lines[0] == "version    v1.1.0" and lines[1].startswith("commit     ")
+    data = [line.split() for line in lines if "data/" in line]
+    assert {words[-2] for words in data} == {"data/raw", "data/features"}
+    assert all(len(words[-1].removesuffix(".dir")) == 32 for words in data)
+    assert "mlflow_run not recorded: the commit of dvc.lock names none" in said
+    assert lines[-7] == "981 predictions:" and lines[-1] == "  and 976 more, which --json has"
+    assert "k4" in lines[-2] and "k5" not in said and "decision" not in said and "None" not in said
+    log.write_text(json.dumps({**row, "key": "k", "decision": 0}) + "\n")
+    assert cli.main(["trace", "a1", "--log", str(log)]) == 0
+    said = capsys.readouterr().out
+    assert "1 prediction:" in said and "decision 0" in said and "more" not in said

@@ -15,7 +15,7 @@ from mainline.records import Figure
 from mainline.report import headline, markdown, page, parameters, sections
 from mainline.report.blocks import Bullets, Code, Details, Document, Headline, Link, Paragraph, Section, Table
 from mainline.report.facts import Base, Facts
-from mainline.review import Champion, Change, MissingObject, Rule, Run, StaleStage
+from mainline.review import Champion, Change, MissingObject, Rule, Run
 from mainline.summary import HEADLINES
 from tests.mainline import reporting
 
@@ -47,6 +47,24 @@ def test_the_whole_report_word_for_word() -> None:
 def test_a_run_that_left_another_lock_is_not_told() -> None:
     shown = text(reporting.facts(lock_sha256="9" * 64))
     assert "stages ran" not in shown and "Nothing was run for this report" in shown
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lock": reporting.stale(), "gate": None},
+        {"lock": reporting.stale()},
+        {"lock": reporting.stale(state="broken", problem="no remote is configured")},
+        {"gate": reporting.gate(verdict="block", reason="stale", basis="nothing", comparison=None)},
+    ],
+)
+def test_where_the_lock_is_stale_no_figure_and_no_run_is_the_candidates(changes: dict) -> None:
+    """They are of the model before the change, most often the champion's own."""
+    shown = text(reporting.facts(**changes))
+    assert "There are no figures of this yet" in shown
+    for word in ("0.3800", "stages ran", "28.9", "Learning curve", "trained on", "MLflow run", "### Slices"):
+        assert word not in shown, word
+    assert "stages ran" in text(reporting.facts(lock=reporting.stale(lock_sha256="2" * 64)))
 
 
 HOLD = reporting.gate(verdict="hold", reason="cannot tell: log loss +0.0010 [−0.0014, +0.0034]")
@@ -337,13 +355,14 @@ def test_a_report_of_any_size_is_valid_and_fits(document: Document) -> None:
 def huge() -> Facts:
     slices = [reporting.change(f"{'x' * 60}{i}", 0.01 * i) for i in range(5000)]
     long = {f"key{i}": "v" * 300 for i in range(4000)}
-    stages = [StaleStage(stage=f"stage{i}", reasons=["r" * 900]) for i in range(500)]
+    missing = [MissingObject(path=f"{'r' * 900}{i}", md5="0" * 32) for i in range(500)]
     return reporting.facts(
         gate=reporting.gate(
             comparison=reporting.comparison(slices=slices),
             changes=[Change(key=f"gate.x{i}", before="b" * 200, after="a" * 200) for i in range(900)],
         ),
-        params={"train": long}, lock=reporting.stale(stale=stages), problems=("p" * 5000,) * 50,
+        params={"train": long}, lock=reporting.stale(state="broken", stale=[], missing=missing),
+        problems=("p" * 5000,) * 50,
         validations=(reporting.validation(sample=[{f"c{i}": "y" * 200 for i in range(50)}] * 500),),
     )  # fmt: skip
 

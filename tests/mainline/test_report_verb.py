@@ -216,7 +216,7 @@ def test_what_ci_did_for_this_lock_is_told_where_nothing_ran(
     (root / "dvc.lock").write_text("schema: '2.0'\nstages: {train: {cmd: x}}\n")
     commit(root, f"dvc.lock: ran train\n\n{lines}")
     text = shown(capsys, "--mlflow-url", "https://mlflow.example/")
-    assert "1 of 2 stages ran, in 26.1 s; 1 were reused, which saved 1.5 s" in text
+    assert "1 of 2 stages ran, in 26.1 s; 1 was reused, which saved 1.5 s" in text
     assert f"https://mlflow.example/#/experiments/1/runs/{'a' * 32}" in text
     Run(ran=[], cached=[], unchanged=["ingest", "train"], seconds={}).write(Run.location)
     assert "1 of 2 stages ran" in shown(capsys), "as after the job that validates"

@@ -22,7 +22,7 @@ from mainline.retraining.state import PREFIX
 from mainline.state import State
 from mainline.verbs import promote, release, site
 from mainline.watching import Watch
-from tests import servers
+from tests import servers, tagging
 from tests.clones import git
 from tests.imports import ROOT
 from tests.mainline import releasing
@@ -114,7 +114,7 @@ def test_before_the_first_version_there_is_a_page(world: World) -> None:
 
 
 def test_a_tag_without_a_record_is_shown_with_its_problem(world: World) -> None:
-    git(world.root, "tag", "--annotate", "--message", "by <hand>", f"{MODEL}@v9.0.0", "HEAD")
+    tagging.annotate(world.root, f"{MODEL}@v9.0.0", "by <hand>")
     git(world.root, "push", "--quiet", "origin", f"{MODEL}@v9.0.0")
     found = collected().find("v9.0.0")
     assert found and found.record is None and "no release record" in found.problem

@@ -74,6 +74,12 @@ class Facts:
         return self.lock if same else None
 
     @property
+    def stale(self) -> bool:
+        """Whether model, figures and run are of before the last change: none is the candidate's."""
+        judged = self.verdict is not None and self.verdict.basis == "nothing"
+        return judged or (self.lock_here is not None and bool(self.lock_here.stale))
+
+    @property
     def run_here(self) -> Run | None:
         """What the run did that left this very dvc.lock."""
         return self.run if self.run is not None and self.run.lock_sha256 == self.lock_sha256 else None

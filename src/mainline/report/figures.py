@@ -68,6 +68,8 @@ def nearness(own: Figure | None, theirs: Figure | None, difference: Figure) -> s
 
 def section(facts: Facts) -> Section:
     """The headline figures, and everything the gate used, folded."""
+    if facts.stale:
+        return _of_nothing(facts)
     metrics = facts.metrics
     comparison = facts.verdict.comparison if facts.verdict else None
     if metrics is None and comparison is None:
@@ -80,6 +82,14 @@ def section(facts: Facts) -> Section:
     if metrics is not None and metrics.baselines:
         blocks.append(Details("Beside the baselines, on the same rows", (_baselines(metrics),)))
     return Section("Figures", 90, tuple(blocks))
+
+
+def _of_nothing(facts: Facts) -> Section:
+    words = "There are no figures of this yet: the stages that the change concerns have not run."
+    gate = facts.verdict
+    rules = gate.rules if gate is not None and gate.basis == "nothing" else []
+    told = (Details(f"Every rule of the gate ({len(rules)})", (_rules(facts),)),) if rules else ()
+    return Section("Figures", 90, (Paragraph((words,)), *told))
 
 
 def _beside(facts: Facts, comparison: Comparison | None) -> Table:
@@ -191,6 +201,8 @@ def _baseline(metrics: Metrics, baseline: str, name: str) -> Text:
 
 def slices(facts: Facts) -> Section:
     """The slices whose interval leaves 0, most moved first; all of them folded."""
+    if facts.stale:
+        return Section("Slices", 50, ())
     comparison = facts.verdict.comparison if facts.verdict else None
     name = deciding(facts)
     label = name.replace("_", " ")

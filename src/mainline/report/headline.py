@@ -158,7 +158,8 @@ def _lock(lock: LockState) -> Headline:
         stages = ", ".join(stage.stage for stage in lock.stale[:8])
         what = f"{plural(len(lock.stale), 'stage')} must run again: {stages}"
         return Headline(UNSURE, "The lock is stale", what if lock.stale else lock.problem, "unsure")
-    missing = f"{plural(len(lock.missing), 'object')} missing or damaged on the remote"
+    word = "not pushed yet" if lock.unpushed else "missing or damaged on the remote"
+    missing = f"{plural(len(lock.missing), 'object')} {word}"
     if lock.missing:
         missing += f", first {lock.missing[0].path}"
     return Headline(BAD, "The lock is broken", lock.problem or missing, "bad")
@@ -199,7 +200,7 @@ def _push_again(lock: LockState | None) -> tuple[Text, ...]:
     listed: tuple[Text, ...] = tuple(
         (
             Code(f"{item.path}/{item.file}" if item.file else item.path),
-            f" is {item.state}, md5 ",
+            f" is {item.told}, md5 ",
             Code(item.md5),
         )
         for item in missing

@@ -119,6 +119,8 @@ def _sample(batch: Batch, check: Check) -> list[Block]:
 
 def stages(facts: Facts) -> Section:
     """What ran, what came from cache, and how long it would have taken."""
+    if facts.stale:
+        return Section("What ran", 30, ())
     run = facts.run_here
     if run is None or not run.ran + run.cached:
         if not facts.seconds:
@@ -129,7 +131,7 @@ def stages(facts: Facts) -> Section:
     reused = [*run.cached, *run.unchanged]
     spent, saved = sum(run.seconds.values()), sum(facts.seconds.get(stage, 0) for stage in reused)
     every = len(run.ran) + len(reused)
-    told = f"{len(run.ran)} of {every} stages ran, in {spent:,.1f} s; {len(reused)} were reused"
+    told = f"{len(run.ran)} of {every} stages ran, in {spent:,.1f} s; {len(reused)} {'was' if len(reused) == 1 else 'were'} reused"
     known = sum(stage in facts.seconds for stage in reused)
     gain = f", which saved {saved:,.1f} s" if known else ""
     partly = f" (the seconds of {len(reused) - known} are not known)" if 0 < known < len(reused) else ""
@@ -153,6 +155,8 @@ def _seconds(value: float | None) -> str:
 
 def curves(facts: Facts) -> Section:
     """Learning curve and calibration; complete without any picture."""
+    if facts.stale:
+        return Section("Curves", 10, ())
     charts: list[Block] = []
     history = _thinned(facts.training.history if facts.training else [])
     if len(history) > 1:
@@ -178,17 +182,18 @@ def _thinned(points: list[T]) -> list[T]:
 
 def where(facts: Facts) -> Section:
     """What the report speaks of, and where to see more."""
+    made = not facts.stale
     items: list[Text] = [_candidate(facts)]
     if facts.lock_sha256:
         items.append((Strong("Lock"), ": sha256 ", Code(facts.lock_sha256[:16])))
-    if facts.manifest is not None and (model := facts.manifest.files.get("model.onnx")):
+    if made and facts.manifest is not None and (model := facts.manifest.files.get("model.onnx")):
         items.append((Strong("Model"), ": sha256 ", Code(model[:16])))
     items.append(_champion(facts))
     if facts.following:
         items.append((Strong("Merged, it becomes"), ": ", facts.following))
-    if facts.mlflow_url:
+    if made and facts.mlflow_url:
         items.append((Strong("MLflow run"), ": ", Link("open in MLflow", facts.mlflow_url)))
-    elif facts.mlflow_run:
+    elif made and facts.mlflow_run:
         items.append((Strong("MLflow run"), ": ", Code(facts.mlflow_run)))
     if facts.run_url:
         items.append(
@@ -196,7 +201,7 @@ def where(facts: Facts) -> Section:
         )
     else:
         items.append((Strong("Full report"), ": ", Code("reports/report.html")))
-    if facts.plots:
+    if made and facts.plots:
         names: Text = tuple(p for n in facts.plots[:20] for p in (", ", Code(f"reports/plots/{n}.svg")))[1:]
         items.append((Strong("Plots"), ": ", *names))
     return Section("What this speaks of", 95, (Bullets(tuple(items)),))
@@ -206,7 +211,7 @@ def _candidate(facts: Facts) -> Text:
     branch: Text = (" on ", Code(facts.branch)) if facts.branch else ()
     title: Text = (" for ", Code(facts.title)) if facts.title else ()
     model: Text = ()
-    if facts.training is not None:
+    if facts.training is not None and not facts.stale:
         model = (f", {facts.training.parameters:,} parameters, trained on {facts.training.device_class}",)
     return (Strong("Candidate"), ": commit ", Code(facts.commit[:12]), *branch, *title, *model)
 

@@ -30,7 +30,7 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         lock,
         "prove that dvc.lock is current and pushed, without pulling any data",
         """\
-  mainline lock                exit code 0: current; 30: stale; 31: broken
+  mainline lock                exit code 0: current; 30: stale; 31: broken, or not pushed yet
   mainline lock --no-remote    only whether it is current, e.g. without the remote's keys
   mainline lock --json         the record, which is also in .mainline/review/lock.json""",
     )
@@ -84,14 +84,13 @@ def digest() -> str | None:
 def show(found: LockState, *, asked: bool = True, stream: TextIO | None = None) -> None:
     """Print it for a person, on standard output unless given."""
     console = Console(file=stream, highlight=False, soft_wrap=True)
-    colour = {"current": "green", "stale": "yellow", "broken": "red"}[found.state]
-    console.print(f"dvc.lock is [bold {colour}]{found.state}[/]{_headline(found, asked=asked)}")
+    console.print(f"dvc.lock is {_headline(found, asked=asked)}")
     if found.problem:
         console.print(f"  {_plain(found.problem)}")
     for stage in found.stale:
         console.print(f"  [bold]{_plain(stage.stage)}[/] would run: {_plain('; '.join(stage.reasons))}")
     for item in found.missing[:SHOWN]:
-        console.print(f"  {item.state} on the remote: {_plain(_named(item))}")
+        console.print(f"  {_told(item)}: {_plain(_named(item))}")
     if len(found.missing) > SHOWN:
         console.print(f"  and {len(found.missing) - SHOWN} more, in {LockState.location}")
     for name in found.unproven:
@@ -105,13 +104,21 @@ def _plain(text: str) -> str:
 
 
 def _headline(found: LockState, *, asked: bool) -> str:
+    place = _plain(found.remote or "the remote")
+    if found.state == "broken" and found.unpushed:
+        number = len(found.missing)
+        objects = f"{number:,} object{'s are' if number > 1 else ' is'}"
+        return f"[bold yellow]not pushed yet[/]: {objects} in DVC's cache here, and not on {place}"
+    colour = {"current": "green", "stale": "yellow", "broken": "red"}[found.state]
+    word = f"[bold {colour}]{found.state}[/]"
     if found.state != "current":
-        return ""
-    return (
-        f" and pushed: {found.objects:,} objects on {_plain(found.remote or 'the remote')}"
-        if asked
-        else " (the remote was not asked)"
-    )
+        return word
+    said = f" and pushed: {found.objects:,} objects on {place}" if asked else " (the remote was not asked)"
+    return f"{word}{said}"
+
+
+def _told(item: MissingObject) -> str:
+    return item.told if item.here else f"{item.state} on the remote"
 
 
 def _named(item: MissingObject) -> str:
@@ -123,6 +130,8 @@ def _remedy(found: LockState) -> str:
         return "mainline run, or let CI do it"
     if any(item.state == "damaged" for item in found.missing):
         return "delete what is damaged from the remote, then dvc push, which leaves alone what is there"
+    if found.unpushed:
+        return f"{'mainline run, then ' if found.stale else ''}mainline push; on main: dvc push"
     if found.missing:
         return "dvc push where the data is; or run the stages again: dvc repro --force, then dvc push"
     if "merge conflict" in found.problem:

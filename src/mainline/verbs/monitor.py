@@ -229,8 +229,8 @@ def _draw(tools: Tools) -> None:
 
 def _show(drift: Drift, watch: Watch) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-    colour, reason = COLOURS[watch.verdict], inert(watch.reason).removeprefix(f"{watch.verdict} data: ")
-    console.print(f"[bold {colour}]{watch.verdict}[/]: {escape(reason)}", soft_wrap=True)
+    colour, reason = COLOURS[watch.verdict], _once(watch.verdict, watch.reason)
+    console.print(f"[bold {colour}]{watch.verdict}[/]: {reason}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     first = next((name for window in drift.recent for name in window.figures), "loss")
     for name in ("window", "rows", "labels", first.replace("_", " "), "of it unexpected"):
@@ -240,10 +240,15 @@ def _show(drift: Drift, watch: Watch) -> None:
     console.print(table)
     told = [one for one in watch.findings if one.outcome != "quiet"]
     for one in told[:SHOWN]:
-        console.print(f"  {one.outcome:<12} {escape(inert(one.text))}", soft_wrap=True)
+        console.print(f"  {one.outcome:<12} {_once(one.outcome, one.text)}", soft_wrap=True)
     if len(told) > SHOWN:
         console.print(f"  and {len(told) - SHOWN} more in {Watch.location}")
     console.print(f"  numbers      {Drift.location}, {Watch.location}")
+
+
+def _once(word: str, text: str) -> str:
+    """The text, for the console, without `insufficient data: ` where the word before it says so."""
+    return escape(inert(text).removeprefix(f"{word} data: "))
 
 
 def _row(window: Window) -> tuple[str, ...]:

@@ -19,16 +19,15 @@ from rich.console import Console
 from rich.table import Table
 
 from mainline import locks, policy, reproduction, summary
-from mainline.errors import Interrupted, RecordError, ReproductionError, StorageError
+from mainline.errors import RecordError, ReproductionError, StorageError
 from mainline.gathered import LAST_RUN, last_run
 from mainline.git import Git
 from mainline.lookout import EVERY, Lookout
 from mainline.records import Metrics, Training
 from mainline.review import Run
 from mainline.storage import Dvc, Outcome, without_tokens
-from mainline.verbs import lock, parsing
+from mainline.verbs import failing, lock, parsing
 
-STAGES = Path(".mainline/stages")
 CHECKED = Path("src/pipeline/params.py")  # other pipelines have keys of their own
 PLACES = {
     "model card": "models/MODEL_CARD.md",
@@ -78,7 +77,7 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run what is not up to date and show the figures; `--dry-run` only says what would run."""
-    if code := _refused():
+    if code := _refused(as_json=options.json):
         return code
     dvc = Dvc()
     dvc.check_stages(options.stages)
@@ -96,9 +95,9 @@ def run(options: argparse.Namespace) -> int:
         say(f"  {name}: {'; '.join(reasons)}")
     result = dvc.reproduce(options.stages, say, pull=options.pull, lookout=lookout)
     if result.failed is not None:
-        return _failed(result.failed)
+        return failing.of_stage(result.failed, result.output, as_json=options.json)
     _deliver()
-    seconds = {name: _note(name)["seconds"] for name in result.ran if _note(name)}
+    seconds = {name: failing.note(name)["seconds"] for name in result.ran if failing.note(name)}
     _record(result, seconds)
     if options.json:
         print(json.dumps(_outcome(result, seconds)))
@@ -125,7 +124,7 @@ def _lookout(options: argparse.Namespace, say: Callable[[str], None]) -> Lookout
     return lookout
 
 
-def _refused() -> int:
+def _refused(*, as_json: bool) -> int:
     """The exit code with which params.yaml is refused; 0 for a good one. Raises ConfigError for our sections.
 
     Before anything runs: DVC compares values and knows no keys, and it takes a stage's outputs away first.
@@ -134,9 +133,9 @@ def _refused() -> int:
         return 0
     for section in (policy.release, policy.gate, policy.monitor):
         section()
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline", "params"], check=False, env=without_tokens()
-    ).returncode
+    command = [sys.executable, "-m", "pipeline", "params"]
+    done = subprocess.run(command, check=False, env=without_tokens(), stderr=subprocess.PIPE, text=True)
+    return failing.of_parameters(done.stderr, done.returncode, as_json=as_json)
 
 
 def _deliver() -> None:
@@ -161,23 +160,6 @@ def _record(result: Outcome, seconds: dict[str, Any]) -> None:
             if Run.read(Run.location).lock_sha256 == found.lock_sha256:
                 return
     found.write(Run.location)
-
-
-def _failed(stage: str, root: Path = Path()) -> int:
-    """The stage's own exit code; 1 when it crashed too early to leave one."""
-    code = int(_note(stage, root).get("exit_code", 1)) or 1
-    if code == Interrupted.exit_code:
-        print("stopped; the state is saved: the same command goes on from here", file=sys.stderr)
-    else:
-        print(f"stage {stage} failed (exit code {code}); its message is above", file=sys.stderr)
-    return code
-
-
-def _note(stage: str, root: Path = Path()) -> dict[str, Any]:
-    try:
-        return dict(json.loads((root / STAGES / f"{stage}.json").read_text()))
-    except (OSError, ValueError):
-        return {}
 
 
 def _outcome(result: Outcome, seconds: dict[str, Any]) -> dict[str, Any]:
@@ -277,7 +259,7 @@ def reproduce(options: argparse.Namespace) -> int:
         metrics, device = Metrics.read(root / Metrics.location), _device(root)
         result = dvc.reproduce([], _printer(as_json=options.json), force=True)
         if result.failed is not None:
-            return _failed(result.failed, root)
+            return failing.of_stage(result.failed, result.output, as_json=options.json, root=root)
         verdict = reproduction.compare(
             recorded,
             reproduction.outputs(dvc.lock()),

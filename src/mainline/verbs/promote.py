@@ -42,6 +42,7 @@ from mainline.verbs import gate, imaging, judging, lock, parsing, tagging
 
 FOLDER = Path(".mainline/release")
 TRIES = 5
+SHOWN = 5  # files that are in the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         """\
   mainline promote                       on main, after a merge; again: changes nothing
   mainline promote --dry-run             the next version, and what would be done
-  mainline promote --allow-branch NAME   to try; HEAD must be its tip on origin""",
+  mainline promote --allow-branch NAME   to try; HEAD must be its tip on origin
+the tags are by whom Git is configured for; by mainline-bot where that is nobody""",
     )
     verb.add_argument("--dry-run", action="store_true", help="say what would be done; change nothing")
     verb.add_argument("--allow-branch", metavar="NAME", help="instead of main, for trying")
@@ -136,10 +138,13 @@ def _place(options: argparse.Namespace) -> Place:
     git = Git()
     tracked, untracked = git.changed_paths()
     if changed := [*tracked, *untracked]:
+        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+        todo = ["commit them by pull request, or restore them"] if tracked else []
+        todo += ["delete what is not tracked, or name it in .gitignore"] if untracked else []
         raise GitError(
-            f"the work tree has changes: {', '.join(map(repr, changed[:5]))}",
+            f"the work tree has changes: {', '.join(map(repr, changed[:SHOWN]))}{more}",
             why="what is promoted must be what was merged",
-            remedy="commit them by pull request, or restore them",
+            remedy="; ".join(todo),
         )
     if options.allow_branch is not None:
         git.check_branch(options.allow_branch)

@@ -167,8 +167,10 @@ def _say_plan(options: argparse.Namespace, found: LockState, branch: str, files:
     if options.json:
         print(json.dumps(plan))
         return 0
-    lock.show(found)
-    print(f"would push data and run cache to {found.remote or 'the remote'}")
+    if not found.unpushed:  # else it is what this is to mend
+        lock.show(found)
+    what = f"{len(found.missing):,} objects that it lacks" if found.unpushed else "data"
+    print(f"would push {what} and the run cache to {found.remote or 'the remote'}")
     print(f"would commit to {branch}: {', '.join(files) or 'nothing'}")
     return 0
 

@@ -55,7 +55,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
   mainline release v1.3.0 --reason "sprint 12"  tag and deploy; again: changes nothing
   mainline release v1.3.0 --target none         the tag alone: its workflow deploys
   mainline release v1.3.0 --publish             and its page on GitHub: notes, model card, SBOM, provenance
-  mainline release --tag 'NAME#production#7'    for that workflow: check a tag that is there, then deploy""",
+  mainline release --tag 'NAME#production#7'    for that workflow: check a tag that is there, then deploy
+the tag is by whom Git is configured for; by mainline-bot where that is nobody""",
     )
     verb.add_argument("version", nargs="?", help="as `mainline status` shows it: v1.3.0")
     verb.add_argument("--tag", metavar="REF", help="an assignment that was pushed, instead of making one")
@@ -68,7 +69,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         """\
   mainline rollback --dry-run         the plan; change nothing
   mainline rollback                   to the version before; once more: to the one before that
-  mainline rollback v1.1.0            to this one, which was in production before""",
+  mainline rollback v1.1.0            to this one, which was in production before
+the tag is by whom Git is configured for; by mainline-bot where that is nobody""",
     )
     verb.add_argument("version", nargs="?", help="default: the version before the current one")
     _shared(verb)

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ from mainline.untrusted import inert
 from mainline.verbs import parsing
 
 SHOWN = ("request_id", "version", "at", "key", "time", "score", "decision")
+ROWS = 5  # of a request, for a person; --json has all
+NO_RUN = (
+    "not recorded: the commit of dvc.lock names none, as `mainline push` does where MLflow is a server; "
+    "mainline promote --mlflow-run ID"
+)
 
 
 def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
@@ -92,12 +98,26 @@ def trace(options: argparse.Namespace) -> int:
         print(json.dumps(told))
         return 0
     console = Console(highlight=False, soft_wrap=True)
-    for line in told["predictions"]:
-        shown = {name: line[name] for name in SHOWN if name in line}
-        console.print(escape(inert(", ".join(f"{name} {value}" for name, value in shown.items()))))
-    for name in ("version", "commit", "data", "model_md5", "mlflow_run"):
-        console.print(f"  {name:<11}{escape(inert(str(told[name] or 'not recorded')))}")
+    for text in _shown(told):
+        console.print(escape(inert(text)))
     return 0
+
+
+def _shown(told: dict[str, Any]) -> Iterator[str]:
+    """The answer, then a few of the rows; a figure that the task does not have is null in the log."""
+    yield f"version    {told['version']}"
+    yield f"commit     {told['commit']}"
+    for index, (path, md5) in enumerate(told["data"].items()):
+        yield f"{'' if index else 'data':<11}{path} {md5}"
+    yield f"model_md5  {told['model_md5']}"
+    yield f"mlflow_run {told['mlflow_run'] or NO_RUN}"
+    rows = told["predictions"]
+    yield f"{len(rows):,} prediction{'s' if len(rows) > 1 else ''}:"
+    for row in rows[:ROWS]:
+        shown = {name: row[name] for name in SHOWN if row.get(name) is not None}
+        yield f"  {', '.join(f'{name} {value}' for name, value in shown.items())}"
+    if len(rows) > ROWS:
+        yield f"  and {len(rows) - ROWS:,} more, which --json has"
 
 
 def _told(found: list[dict[str, Any]], record: Release) -> dict[str, Any]:
