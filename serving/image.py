@@ -28,7 +28,10 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 HUB = re.compile(r"^(index\.)?docker\.io/(library/)?")  # Docker leaves this out where it lists names
 BUILD, PUSH, TRY = 1800, 900, 120  # seconds
 SOURCE = "/home/bentoml/bento/src"  # where BentoML puts what we pack
-ANSWERS = "from serving import schemas, service as s; s.model().predict([schemas.example(s.FEATURES)])"
+ANSWERS = (
+    "from serving import rows, schemas, service as s\n"
+    "s.model().predict(rows.taken(s.FEATURES, [schemas.example(s.FEATURES)]))"
+)
 # As strict as compose.yaml and the Deployment are, which run it.
 SHUT = (
     *("--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),  # noqa: S108 - its own

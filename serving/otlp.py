@@ -79,8 +79,8 @@ class OtlpMonitor(MonitorBase[Any]):
         """Nothing: the thread sends."""
 
     def log_table(self, data: Iterable[Any], schema: dict[str, str]) -> None:  # noqa: ARG002
-        """Have lines sent, as `prediction_log.lines` makes them."""
-        lines: list[bytes] = list(data)
+        """Have whole lines sent, as `prediction_log.lines` makes them."""
+        lines = [line for block in data for line in block.splitlines(keepends=True)]
         size = sum(map(len, lines))
         with self._lock:
             taken = self._size + size <= self._longest and not self._ending.is_set()

@@ -13,37 +13,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
+import msgspec
 from bentoml.monitoring import MonitorBase
 
+from serving.rows import Row
+
 FILE = "predictions.jsonl"
+ENCODER = msgspec.json.Encoder()
+Head = tuple[str, str, str, str]  # of a line: at, request_id, model, version
 
 
 class LogError(OSError):
     """The log cannot be written; nothing is acknowledged that is not in it."""
 
 
-def lines(
-    common: Mapping[str, str],
-    rows: Sequence[Mapping[str, Any]],
-    told: Sequence[Mapping[str, Any]],
-    key: str,
-    time: str,
-) -> list[bytes]:
-    """A JSON object a row, each with its end: `common`, key, time, score, decision, features.
+class Line(msgspec.Struct, gc=False):
+    """`score`: the probability, the probability of each class, or the value."""
 
-    `score`: the probability, the probability of each class, or the value. `key`, `time`: names of columns.
-    """
-    line: dict[str, Any] = {**common, "key": None, "time": None}  # one for all: most of the time was copying
+    at: str
+    request_id: str
+    model: str
+    version: str
+    key: Any
+    time: Any
+    score: Any
+    decision: Any
+    features: Row
+
+
+def lines(common: Head, rows: Sequence[Row], told: Sequence[Mapping[str, Any]]) -> bytes:
+    """A `Line` a row, each with its end. Takes key and time out of the rows."""
     made = []
     for row, one in zip(rows, told, strict=True):
-        features = {**row}
-        line["key"], line["time"] = features.pop(key), features.pop(time)
-        line["score"], line["decision"] = next(iter(one.values())), one.get("decision")
-        line["features"] = features
-        # The copy that + makes is small; orjson's own bytes keep the buffer they grew in, four times as slow.
-        made.append(orjson.dumps(line, option=orjson.OPT_UTC_Z) + b"\n")
-    return made
+        made.append(Line(*common, row.key, row.time, next(iter(one.values())), one.get("decision"), row))
+        row.key = row.time = msgspec.UNSET  # not copied for the log, which says both beside the features
+    return ENCODER.encode_lines(made)
 
 
 class FileMonitor(MonitorBase[Any]):
@@ -69,7 +73,7 @@ class FileMonitor(MonitorBase[Any]):
         """Nothing is held back."""
 
     def log_table(self, data: Iterable[Any], schema: dict[str, str]) -> None:  # noqa: ARG002
-        """Append lines, as `lines` makes them. Raises LogError when not all of it could be written."""
+        """Append whole lines, as `lines` makes them. Raises LogError when not all of it could be written."""
         content = b"".join([b"\n", *data] if self._broken else data)
         if self._size and self._size + len(content) > self._longest:
             self._set_aside()

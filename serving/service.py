@@ -13,27 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
-import orjson
+import msgspec
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from serving import monitors, patch, prediction_log, schemas, settings, signature
+from serving import monitors, pages, patch, prediction_log, schemas, settings, signature
 from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.model import Model, NoAnswerError
 from serving.prediction_log import LogError
+from serving.rows import Row, request_model, taken
 from usecase.schema import FEATURES
 
 ROOT = Path(__file__).resolve().parents[1]  # holds models/ and bundle.json, see serving/staging.py
 SETTINGS = settings.load()
-Request = schemas.request_model(FEATURES, SETTINGS.max_rows)
+Request = request_model(FEATURES, SETTINGS.max_rows)
 Answer = schemas.answer_model(FEATURES)
 LOG = logging.getLogger("serving")
-KEY, TIME = FEATURES.key.name, FEATURES.time.name
+ENCODE = msgspec.json.Encoder().encode
 
 
 @functools.cache
@@ -72,7 +73,26 @@ async def _metrics(request: HttpRequest) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-PAGES = Starlette(routes=[Route("/provenance", _provenance), Route("/metrics", _metrics)])
+async def _page(request: HttpRequest) -> Response:
+    shown = pages.page(request.app.state.predictor.name, request.app.state.predictor.version)
+    return HTMLResponse(shown, headers={"Content-Security-Policy": pages.POLICY})
+
+
+async def _document(request: HttpRequest) -> Response:
+    answering = request.app.state.predictor
+    spec = SERVICE.openapi_spec.asdict()
+    return JSONResponse(pages.document(spec, FEATURES, answering.name, answering.version))
+
+
+# Asked before BentoML's own of the same path.
+PAGES = Starlette(
+    routes=[
+        Route("/", _page),
+        Route("/docs.json", _document),
+        Route("/provenance", _provenance),
+        Route("/metrics", _metrics),
+    ]
+)
 
 
 def _count(status: int, seconds: float) -> None:
@@ -109,7 +129,7 @@ class Predictor:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     def warm_up(self) -> None:
         """Compute once, then take what is there for good out of the garbage collector's sight."""
-        self.model.predict([schemas.example(FEATURES)])
+        self.model.predict(taken(FEATURES, [schemas.example(FEATURES)]))
         # Kept, since BentoML takes longer to look it up than it takes to write; one that cannot be opened
         # must keep the service from becoming ready.
         with bentoml.monitor(monitors.NAME, **self._monitor) as self.log:
@@ -126,34 +146,31 @@ class Predictor:
     async def predict(self, request: Request, /) -> Answer:  # type: ignore[valid-type]
         """One prediction a row. What is null, unknown or out of range is answered, and counted."""
         # `Answer` is for the documentation: BentoML sends a response as it is, anything else in three steps.
-        rows: list[dict[str, Any]] = request.rows  # type: ignore[attr-defined]
+        rows: list[Row] = request.rows  # type: ignore[attr-defined]
         request_id = secrets.token_hex(8)
         try:
             told, odd = self.model.predict(rows)
         except NoAnswerError as error:
             raise Unanswerable(str(error)) from None
-        self._log(request_id, rows, told)
-        self.metrics.count(len(rows), odd)
-        if self.metrics.scores:
-            self.metrics.scores.add([one["probability"] for one in told])
         answer = {
             "request_id": request_id,
             "model": self.name,
             "version": self.version,
-            "predictions": [{"key": row[KEY], **one} for row, one in zip(rows, told, strict=True)],
+            "predictions": [{"key": row.key, **one} for row, one in zip(rows, told, strict=True)],
         }
-        return Response(orjson.dumps(answer, option=orjson.OPT_UTC_Z), media_type="application/json")
+        content = ENCODE(answer)
+        self._log(request_id, rows, told)
+        self.metrics.count(len(rows), odd)
+        if self.metrics.scores:
+            self.metrics.scores.add([one["probability"] for one in told])
+        return Response(content, media_type="application/json")
 
-    def _log(self, request_id: str, rows: list[dict[str, Any]], told: list[dict[str, Any]]) -> None:
+    def _log(self, request_id: str, rows: list[Row], told: list[dict[str, Any]]) -> None:
         """Raises Unlogged: what is not in the log is not acknowledged."""
-        common = {
-            "at": datetime.fromtimestamp(time.time(), UTC).isoformat(),
-            "request_id": request_id,
-            "model": self.name,
-            "version": self.version,
-        }
+        at = datetime.fromtimestamp(time.time(), UTC).isoformat()
         try:
-            self.log.log_table(prediction_log.lines(common, rows, told, KEY, TIME), {})
+            lines = prediction_log.lines((at, request_id, self.name, self.version), rows, told)
+            self.log.log_table([lines], {})
         except LogError as error:
             self.metrics.unlogged.inc()
             LOG.error("%s", error)

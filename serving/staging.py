@@ -21,8 +21,8 @@ CODE = {
     "src/pipeline/exporting": ("__init__", "manifest"),
     "src/usecase": ("__init__", "schema"),
     "serving": (
-        *("__init__", "bundle", "limits", "metrics", "model", "monitors", "otlp", "patch", "prediction_log"),
-        *("run", "schemas", "service", "settings", "signature"),
+        *("__init__", "bundle", "limits", "metrics", "model", "monitors", "otlp", "pages", "patch"),
+        *("prediction_log", "rows", "run", "schemas", "service", "settings", "signature"),
     ),
 }
 

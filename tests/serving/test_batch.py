@@ -64,7 +64,8 @@ def asked(model: Path, frame: pl.DataFrame, task: Task = "binary") -> list[dict[
     told: list[dict[str, Any]] = []
     service = Model(model, toys.table(task))
     for part in frame.iter_slices(1000):
-        told += service.predict([{**row, "x": limit.get(row["x"], row["x"])} for row in part.to_dicts()])[0]
+        given = [{**row, "x": limit.get(row["x"], row["x"])} for row in part.to_dicts()]
+        told += service.predict(toys.asked(service.table, given))[0]
     return told
 
 
@@ -83,7 +84,8 @@ def test_scores_are_those_of_the_service(task: Task, tmp_path: Path) -> None:
     else:
         assert "decision" not in found.columns
     assert set(found["version"]) == {"v1.0.0"} and found["key"].equals(frame["key"])
-    _, odd = Model(tmp_path, toys.table(task)).predict(frame.to_dicts())
+    table = toys.table(task)
+    _, odd = Model(tmp_path, table).predict(toys.asked(table, frame.to_dicts()))
     assert scorer.oddities() == {"null": odd.null, "unknown": odd.unknown, "out_of_range": odd.out_of_range}
 
 

@@ -30,12 +30,16 @@ def _open(root: Path, task: Task = "binary") -> Model:
     return Model(root, toys.table(task))
 
 
+def _ask(model: Model, *given: dict[str, Any]) -> Any:
+    return model.predict(toys.asked(model.table, given))
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_answers_are_those_of_the_network(task: Task, tmp_path: Path) -> None:
     predictor = toys.folder(task, tmp_path)
     frame = rows(predictor, 60)
     expected = predict(predictor, frame)
-    told, _ = _open(tmp_path, task).predict(frame.to_dicts())
+    told, _ = _ask(_open(tmp_path, task), *frame.to_dicts())
     match task:
         case "binary":
             given = np.array([one["probability"] for one in told])
@@ -54,20 +58,20 @@ def test_answers_are_those_of_the_network(task: Task, tmp_path: Path) -> None:
 def test_what_is_odd_is_counted_by_column(binary: Path) -> None:
     model = _open(binary)
     odd = {**ROW, "c": "never seen", "x": None, "d": None, "y": -5}
-    _, found = model.predict([ROW, odd, {**odd, "x": 7.0}])
+    _, found = _ask(model, ROW, odd, {**odd, "x": 7.0})
     assert (found.null, found.unknown, found.out_of_range) == ({"x": 1, "d": 2}, {"c": 2}, {"y": 2, "x": 1})
-    _, found = model.predict([ROW])
+    _, found = _ask(model, ROW)
     assert (found.null, found.unknown, found.out_of_range) == ({}, {}, {})
 
 
 def test_an_unknown_category_is_answered_as_a_missing_one(binary: Path) -> None:
-    told, _ = _open(binary).predict([{**ROW, "c": value} for value in ("never seen", None, "", "a")])
+    told, _ = _ask(_open(binary), *({**ROW, "c": value} for value in ("never seen", None, "", "a")))
     assert told[0] == told[1] == told[2] != told[3]
 
 
 @pytest.mark.parametrize("value", [1e308, -1e308, 2**63 - 1, -(2**63)])
 def test_a_huge_number_is_answered_as_the_largest(binary: Path, value: float) -> None:
-    told, found = _open(binary).predict([{**ROW, "x": value}])
+    told, found = _ask(_open(binary), {**ROW, "x": value})
     assert 0 <= told[0]["probability"] <= 1 and found.out_of_range == {"x": 1}
 
 

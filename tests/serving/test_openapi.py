@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import schemathesis
@@ -51,4 +52,28 @@ def test_the_document_shows_every_field_with_its_unit_and_an_example(service: Ru
         assert shown.get("x-unit", "") == column.unit
         assert (shown.get("x-minimum"), shown.get("x-maximum")) == (column.minimum, column.maximum)
         assert shown["examples"]
-    assert schemas["RequestIODescriptor"]["example"]["rows"]
+    assert schemas["Request"]["example"]["rows"]
+
+
+def test_the_document_says_which_model_answers(service: Running) -> None:
+    document = json.loads(service.ask("GET", "/docs.json")[1])
+    provenance = json.loads(service.ask("GET", "/provenance")[1])
+    about = document["info"]
+    assert (about["title"], about["version"]) == (provenance["model"], provenance["version"])
+    assert FEATURES.target.description in about["description"] and "contact" not in about
+    assert {"/predict", "/provenance", "/metrics"} <= document["paths"].keys()
+    assert "IODescriptor" not in json.dumps(document)
+
+
+def test_a_refusal_does_not_speak_of_our_classes(service: Running) -> None:
+    status, answer = service.ask("POST", "/predict", b'{"rows": [{}]}')
+    assert status == 400 and json.loads(answer)["error"].endswith(" for Request")
+
+
+def test_the_page_asks_nobody_else(service: Running) -> None:
+    """BentoML's own loads Google's tag manager."""
+    status, page = service.ask("GET", "/")
+    assert status == 200 and b"<title>" in page
+    assert not re.search(rb"https?:|//", page)
+    for place in re.findall(rb'(?:src|href)="\./([^"]+)"', page):
+        assert service.ask("GET", f"/{place.decode()}")[0] == 200, place

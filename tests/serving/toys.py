@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from pipeline.exporting import onnx_graph
 from pipeline.training.predictor import Predictor, predict
 from serving import staging
 from serving.bundle import Bundle
+from serving.rows import Row, row_type
 from tests.pipeline.test_export_graph import rows, tiny
 
 TARGETS = {"binary": "int64", "multiclass": "string", "regression": "float64"}
@@ -66,6 +69,12 @@ def folder(task: Task, root: Path) -> Predictor:
 def _exported(task: Task) -> tuple[Predictor, bytes]:
     predictor = tiny(task)
     return predictor, onnx_graph.convert(predictor).SerializeToString(deterministic=True)
+
+
+def asked(table: FeatureTable, rows: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Rows of a request, whatever their values are."""
+    made = row_type(table)
+    return [made(*map(row.get, made.__struct_encode_fields__)) for row in rows]
 
 
 def threshold(predictor: Predictor) -> float:
