@@ -14,7 +14,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from mainline import drift
-from mainline.errors import RecordError
+from mainline.errors import ConfigError, RecordError
 from mainline.profile import ColumnProfile, Profile, TableProfile
 from mainline.records import Manifest, Metrics
 from mainline.schema import Column, FeatureTable, Task
@@ -136,21 +136,20 @@ def released(path: Path, table: FeatureTable) -> FeatureTable:
     manifest = Manifest.read(path)
     try:
         features = tuple(_column(one) for one in manifest.inputs)
-    except (KeyError, TypeError, ValueError) as error:
+        numbers = {one.name for one in features if not one.categorical}
+        slices = tuple(one for one in table.slices if one.name not in numbers)
+        return replace(table, features=features, slices=slices, classes=tuple(manifest.classes))
+    except (KeyError, TypeError, ConfigError) as error:
         raise RecordError(
             f"the inputs of {path} are no columns",
-            why=f"{type(error).__name__}: {error}",
+            why=f"{type(error).__name__}: {error}".splitlines()[0],
             remedy="release a version that this pipeline made",
         ) from None
-    return replace(table, features=features, classes=tuple(manifest.classes))
 
 
 def _column(declared: dict[str, Any]) -> Column:
     known = {one.name: declared[one.name] for one in fields(Column) if one.name in declared}
-    column = Column(**{**known, "values": tuple(declared.get("values", ()))})
-    if column.dtype not in frames.DTYPES:
-        raise ValueError(f"{column.name} is {column.dtype}")
-    return column
+    return Column(**{**known, "values": tuple(declared.get("values", ()))})
 
 
 def _alike(record: drift.Reference, released: FeatureTable, declared: FeatureTable) -> frozenset[str]:

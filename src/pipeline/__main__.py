@@ -24,9 +24,10 @@ STAGES = {
     "evaluate": "figures with intervals, baselines, slices and plots on the test window",
     "export": "ONNX, manifest and model card",
     "compare": "the candidate beside the model in .mainline/champion, on the same rows (not a DVC stage)",
-    "params": "check params.yaml, and run nothing (not a DVC stage)",
+    "params": "check params.yaml and the use case, and run nothing (not a DVC stage)",
     "walkforward": "the model against the baselines, month after month (not a DVC stage)",
 }
+MODULES = {"params": "interface"}  # it checks first what `params` imports
 FEATURES_TOO = ["validate", "--features"]
 
 
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     (paths.STAGES / f"{name}.json").unlink(missing_ok=True)  # a crash must not be told by an old exit code
     determinism.pin()
     try:
-        module = importlib.import_module(f"pipeline.{arguments[0]}")
+        module = importlib.import_module(f"pipeline.{MODULES.get(arguments[0], arguments[0])}")
         imported = time.perf_counter()
         with insistent():
             code = module.main(arguments[1:]) or 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -20,6 +21,7 @@ from usecase.schema import RAW
 S3_READ = {"timeout": "30s", "connect_timeout": "5s", "max_retries": 2}
 S3_LIST = {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 1}}
 S3_REMEDY = "check ingest.source, the network, and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+SHOWN = 3  # names of what a folder holds instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ def connect(name: str) -> Source:
         return Source(name, _listed(root), lambda month, reader: _read_month(root, month, reader))
     raise ConfigError(
         f"ingest.source {name!r} is neither a source of the use case, nor a folder, nor an s3:// prefix",
+        why="it is a file" if Path(name).is_file() else "there is no such folder, seen from params.yaml",
         remedy=f"choose one of {', '.join(usecase_source.SOURCES)}, or give a folder that exists",
     )
 
@@ -61,7 +64,7 @@ def connect(name: str) -> Source:
 def ingest(source: Source, last: Month, target: Path) -> dict[str, int]:
     """Write every month up to `last`, remove the files of all others; return rows by table."""
     if last not in source.months:
-        have = f"{source.months[0]} to {source.months[-1]}" if source.months else "no month at all"
+        have = f"{source.months[0]} to {source.months[-1]}" if source.months else "no month"
         raise ConfigError(
             f"data.as_of {last} is outside the data",
             why=f"{source.name} has {have}",
@@ -95,6 +98,8 @@ def _sweep(target: Path, keep: set[Path]) -> None:
 def _listed(root: str) -> list[Month]:
     """The months of which a Parquet prefix holds any table; one that lacks a table fails when it is read."""
     names = _names_s3(root) if root.startswith("s3://") else _names(root)
+    if not names:
+        raise _nothing(root)
     try:
         return sorted({Month.parse(name.removeprefix("month=").removesuffix(".parquet")) for name in names})
     except ConfigError as error:
@@ -105,6 +110,23 @@ def _listed(root: str) -> list[Month]:
 
 def _names(root: str) -> list[str]:
     return [path.name for table in RAW for path in Path(root, table.name).glob("month=*.parquet")]
+
+
+def _nothing(root: str) -> SourceError:
+    """Most often files of another format, or elsewhere: say what is there, and what is read."""
+    wanted = ", ".join(f"{root}/{table.name}/month=YYYY-MM.parquet" for table in RAW)
+    return SourceError(
+        f"ingest.source: {root} holds no month of any raw table",
+        why="" if root.startswith("s3://") else _held(Path(root)),
+        remedy=f"put there, in the raw schema: {wanted}",
+    )
+
+
+def _held(folder: Path) -> str:
+    paths = (path for depth in ("*", "*/*") for path in folder.glob(depth))
+    names = sorted(repr(str(path.relative_to(folder))) for path in islice(paths, 1000))
+    more = " and more" if len(names) > SHOWN else ""
+    return f"it holds {', '.join(names[:SHOWN])}{more}" if names else "it is empty"
 
 
 def _names_s3(root: str) -> list[str]:

@@ -90,11 +90,6 @@ class Params(Section):
     export: Export
 
 
-def main(arguments: list[str]) -> None:  # noqa: ARG001 - as every stage has it
-    """What `mainline run` asks before it runs anything: DVC would see changed values, and no unknown key."""
-    load()
-
-
 def load() -> Params:
     """Read and check `params.yaml`. Raises ConfigError naming every wrong key."""
     return parse({name: value for name, value in read(PARAMS).items() if name not in CONTROL}, Params)

@@ -116,7 +116,7 @@ def _validate(
     seconds = time.perf_counter() - started
     counts = f"{batch.rows:,} rows, {batch.checks} expectations"
     print(f"validate: {_name(batch)}: {counts}, {batch.status} ({seconds:.1f} s)", flush=True)
-    return batch, datadocs.page(outcome.result)
+    return batch, datadocs.page(outcome.result, batch.status)
 
 
 def _unreadable(error: DataError) -> Check:

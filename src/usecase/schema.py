@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mainline.schema import Column, FeatureTable, Table
+from mainline.schema import Column, DType, FeatureTable, Table
 
 ORIGINS = ("EWR", "JFK", "LGA")
 
-_DAY = Column("day", "date", "local date", example="2013-07-01")
+_DAY = Column("day", "date", "local date", example="2013-07-05")
 _KEY = Column(
     "flight_key",
     "string",
     "local date and time of scheduled departure, origin, carrier and flight number",
-    example="2013-01-01_0515_EWR_UA1545",
+    example="2013-07-05_1715_JFK_B6118",
 )
-_LOCAL = Column("scheduled_local", "datetime", "scheduled departure, local")
+_LOCAL = Column("scheduled_local", "datetime", "scheduled departure, local", example="2013-07-05T17:15:00")
 _ORIGIN = Column("origin", "string", "airport of departure", values=ORIGINS, example="JFK")
 _CARRIER = Column("carrier", "string", "airline, two-letter IATA code", example="B6")
 _DEST = Column("dest", "string", "airport of arrival", example="BOS")
@@ -66,21 +66,30 @@ FLIGHTS = Table(
     time="day",
 )
 
+
+def _measured(
+    name: str, description: str, unit: str, low: float, high: float | None, example: float
+) -> Column:
+    """Of the weather; some hours lack it."""
+    kind: DType = "int64" if isinstance(example, int) else "float64"
+    return Column(name, kind, description, unit, True, low, high, example=example)
+
+
 WEATHER = Table(
     "weather",
     (
         _ORIGIN,
         _DAY,
         Column("observed", "datetime", "UTC"),
-        Column("temp", "float64", "temperature", "°F", nullable=True, minimum=-40, maximum=130),
-        Column("dewp", "float64", "dew point", "°F", nullable=True, minimum=-60, maximum=100),
-        Column("humid", "float64", "relative humidity", "%", nullable=True, minimum=0, maximum=100),
-        Column("wind_dir", "int64", "wind comes from; 0: calm", "°", nullable=True, minimum=0, maximum=360),
-        Column("wind_speed", "float64", "wind; one of 1048 was recorded", "mph", nullable=True, minimum=0),
-        Column("wind_gust", "float64", "gusts", "mph", nullable=True, minimum=0, maximum=250),
-        Column("precip", "float64", "in the hour before", "in", nullable=True, minimum=0, maximum=15),
-        Column("pressure", "float64", "at sea level", "hPa", nullable=True, minimum=870, maximum=1090),
-        Column("visib", "float64", "visibility, cut at 10", "mi", nullable=True, minimum=0, maximum=10),
+        _measured("temp", "temperature", "°F", -40, 130, 75.9),
+        _measured("dewp", "dew point", "°F", -60, 100, 64.4),
+        _measured("humid", "relative humidity", "%", 0, 100, 67.5),
+        _measured("wind_dir", "wind comes from; 0: calm", "°", 0, 360, 200),
+        _measured("wind_speed", "wind; one of 1048 was recorded", "mph", 0, None, 11.5),
+        _measured("wind_gust", "gusts", "mph", 0, 250, 18.4),
+        _measured("precip", "in the hour before", "in", 0, 15, 0.0),
+        _measured("pressure", "at sea level", "hPa", 870, 1090, 1016.2),
+        _measured("visib", "visibility, cut at 10", "mi", 0, 10, 10.0),
     ),
     key=("origin", "observed"),
     time="day",

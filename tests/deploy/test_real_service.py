@@ -22,6 +22,7 @@ from tests.deploy import test_local
 from tests.deploy.releasing import release
 from tests.deploy.test_local import leftovers, until
 from tests.imports import ROOT
+from tests.keys import named
 from tests.ports import free_port
 from usecase.schema import FEATURES
 
@@ -65,7 +66,7 @@ class Load(test_local.Load):
 
     def __init__(self, port: int) -> None:
         super().__init__(port, CLIENTS)
-        self.acknowledged: dict[str, str] = {}  # version by key
+        self.acknowledged: dict[str | int, str] = {}  # version by key
 
     def more(self) -> None:
         """Until so many more have been answered."""
@@ -76,7 +77,7 @@ class Load(test_local.Load):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         row, asked = schemas.example(FEATURES), 0
         while not self.ending.is_set():
-            key, asked = f"{number}-{asked}", asked + 1
+            key, asked = named(f"{number}-{asked}"), asked + 1
             body = json.dumps({"rows": [{**row, FEATURES.key.name: key}]})
             try:
                 connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
@@ -93,7 +94,7 @@ class Load(test_local.Load):
                 self.ending.wait(0.05)
 
 
-def logged(target: Local) -> Counter[str]:
+def logged(target: Local) -> Counter[str | int]:
     """How often each key is in the prediction logs of the deployment, in whole lines."""
     paths = (target.folder / "predictions").rglob("*.jsonl")
     lines = [line for path in paths for line in path.read_text().splitlines(keepends=True)]

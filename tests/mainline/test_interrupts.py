@@ -91,7 +91,7 @@ def test_in_another_thread_it_changes_nothing() -> None:
 ENTRIES = {
     "monitoring": "import monitoring.__main__ as m; m._run = work; code = m.main(['check'])",
     "mainline": "import mainline.cli as m; m._verb = work; code = m.main(['status'])",
-    "pipeline": "import types; sys.modules['pipeline.params'] = types.SimpleNamespace(main=work); "
+    "pipeline": "import types; sys.modules['pipeline.interface'] = types.SimpleNamespace(main=work); "
     "import pipeline.__main__ as m; code = m.main(['params'])",
     "serving.batch": "import serving.batch.__main__ as m; m.score = work; "
     "code = m.main(['--working-tree', '--month', '2013-10', '--output', 'out'])",

@@ -22,6 +22,7 @@ from pipeline import frames, params, paths
 from pipeline.comparing.scorer import Scorer
 from tests import clones, watchpolicy
 from tests.imports import ROOT
+from tests.keys import named
 from usecase.schema import FEATURES
 
 MEASURE = watchpolicy.POLICY
@@ -39,7 +40,7 @@ def month(days: int = 20, a_day: int = 30) -> pl.DataFrame:
     frame = pl.DataFrame({name: [None] * rows for name in wanted}, schema=wanted)
     target = np.random.default_rng(1).integers(0, 2, rows)
     return frame.with_columns(
-        pl.Series(FEATURES.key.name, [f"key {index}" for index in range(rows)]),
+        pl.Series(FEATURES.key.name, [named(f"key {index}") for index in range(rows)]),
         pl.Series(FEATURES.time.name, times).cast(wanted[FEATURES.time.name]),
         pl.Series(FEATURES.block.name, [time.date() for time in times], dtype=pl.Date),
         pl.Series(FEATURES.target.name, target).cast(wanted[FEATURES.target.name]),

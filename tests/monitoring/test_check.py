@@ -25,6 +25,7 @@ from monitoring.staging import Stage
 from pipeline import ingest, params
 from tests import watchpolicy
 from tests.imports import ROOT
+from tests.keys import named
 from usecase.schema import FEATURES
 
 FIRST = date(2013, 11, 4)
@@ -33,7 +34,7 @@ CLASSES = FEATURES.classes or (0, 1)
 SCORE = [1 / len(CLASSES)] * len(CLASSES) if FEATURES.task == "multiclass" else 0.2
 
 
-def line(day: date, key: str, at: date | None = None, **changes: Any) -> bytes:
+def line(day: date, key: str | int, at: date | None = None, **changes: Any) -> bytes:
     """A prediction for `day`, answered on it unless at another day."""
     content = {
         "at": f"{at or day}T12:00:00+00:00", "model": policy.release().model, "version": VERSION,
@@ -45,7 +46,9 @@ def line(day: date, key: str, at: date | None = None, **changes: Any) -> bytes:
 
 def log(folder: Path, volume: dict[date, int], at: date | None = None) -> Path:
     folder.mkdir(exist_ok=True)
-    lines = [line(day, f"{day} {number}", at) for day, rows in volume.items() for number in range(rows)]
+    lines = [
+        line(day, named(f"{day} {number}"), at) for day, rows in volume.items() for number in range(rows)
+    ]
     (folder / "predictions.jsonl").write_bytes(b"".join(lines))
     return folder
 
@@ -158,7 +161,7 @@ def test_a_row_ahead_hides_nothing_and_is_counted(
 ) -> None:
     place = log(tmp_path / "log", days(10))
     with (place / "ahead.jsonl").open("wb") as file:
-        file.write(line(STRAY, "ahead", UNFINISHED))
+        file.write(line(STRAY, named("ahead"), UNFINISHED))
     found = checked(place)
     assert found.until == "2013-11-12"
     assert found.newest is not None and found.newest.rows == 40
@@ -211,7 +214,7 @@ def test_a_corrected_label_counts_and_a_doubtful_one_is_told(
 ) -> None:
     place = log(tmp_path / "log", days(10))
     (tmp_path / "labels").mkdir()
-    key, other = f"{FIRST} 0", f"{FIRST} 1"
+    key, other = named(f"{FIRST} 0"), named(f"{FIRST} 1")
     for name, target, known in (
         ("1", CLASSES[0], datetime(2013, 11, 5)),
         ("2", CLASSES[1], datetime(2013, 11, 8)),
@@ -326,10 +329,13 @@ def test_a_report_that_cannot_be_drawn_is_an_error_that_names_the_file(
 ) -> None:
     place, rows, page = tmp_path / "log.jsonl", tmp_path / "test.parquet", tmp_path / "drift.html"
     answered = [
-        line(FIRST + timedelta(days=n // 20), str(n), features=one) for n, one in enumerate(varied(200))
+        line(FIRST + timedelta(days=n // 20), named(str(n)), features=one)
+        for n, one in enumerate(varied(200))
     ]
     place.write_bytes(b"".join(answered))
-    pl.DataFrame([{FEATURES.key.name: str(n)} | one for n, one in enumerate(varied(100))]).write_parquet(rows)
+    pl.DataFrame(
+        [{FEATURES.key.name: named(str(n))} | one for n, one in enumerate(varied(100))]
+    ).write_parquet(rows)
     checked(place, "--sample", str(tmp_path / "sample.parquet"))
     command = [sys.executable, "-m", "monitoring", "evidently_report", "--reference", str(reference)]
     command += ["--reference-rows", str(rows), "--sample", str(tmp_path / "sample.parquet")]

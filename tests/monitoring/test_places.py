@@ -17,6 +17,7 @@ from moto.server import ThreadedMotoServer
 from mainline.errors import DataError, SourceError
 from monitoring import labels, places
 from pipeline import ingest
+from tests.keys import named
 from tests.monitoring.test_check import FIRST, Checked, checked, days, log, reference  # noqa: F401 - fixtures
 from tests.slow.test_remote import BUCKET, KEYS, bucket, endpoint  # noqa: F401 - fixtures
 
@@ -60,9 +61,8 @@ def logged(folder: Path) -> Path:
 
 def told(folder: Path) -> Path:
     folder.mkdir()
-    pl.DataFrame({"key": [f"{FIRST} {number}" for number in range(20)], "target": [0, 1] * 10}).write_parquet(
-        folder / "labels.parquet"
-    )
+    keys = [named(f"{FIRST} {number}") for number in range(20)]
+    pl.DataFrame({"key": keys, "target": [0, 1] * 10}).write_parquet(folder / "labels.parquet")
     return folder
 
 

@@ -19,6 +19,7 @@ from mainline.schema import Column, FeatureTable, Task
 from monitoring import check, featurecode
 from monitoring.logs import Reader
 from monitoring.reference import Reference
+from tests.keys import named
 from tests.monitoring import toys
 from tests.serving.toys import table
 from usecase.schema import FEATURES
@@ -85,7 +86,7 @@ def test_a_feature_that_was_merged_and_not_released_yet(tmp_path: Path) -> None:
         json.dumps(
             {
                 "at": f"2013-11-{day:02}T12:00:00+00:00", "model": "toy", "version": "v1.0.0", "score": SCORE,
-                "key": f"{day}", "time": f"2013-11-{day:02}T10:00:00", "features": features,
+                "key": named(f"{day}"), "time": f"2013-11-{day:02}T10:00:00", "features": features,
             }
         )
         for day in range(1, 11)

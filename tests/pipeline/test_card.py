@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainline.records import Figure, Metrics, Slice, Split
+from mainline.schema import Column
 from pipeline.exporting import card
 from tests.pipeline.test_manifest import FEATURES, TABLE, TRAINING
 
@@ -104,9 +108,79 @@ def test_any_text_leaves_the_table_whole(value: str) -> None:
     assert not set("<>@") & set(row)
 
 
+def read(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
 @given(st.floats(-1e300, 1e300))
 def test_numbers_keep_their_first_digits(value: float) -> None:
-    assert float(card.number(value)) == pytest.approx(value, rel=5e-2)
+    assert read(card.number(value)) == pytest.approx(value, rel=5e-2)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0.0000"), (0.0208, "0.0208"), (1.5, "1.5000"), (12.345, "12.35"), (-123.45, "-123.5"),
+     (52345.6, "52,346"), (1e9, "1e+09"), (0.000312, "0.0003120"), (1e-9, "1e-09"), (None, "–")],
+)  # fmt: skip
+def test_a_number(value: float | None, text: str) -> None:
+    assert card.number(value) == text
+
+
+SIZES = st.floats(1e-6, 1e6)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=3), SIZES)
+def test_the_numbers_of_an_interval_have_the_same_decimals(shares: list[float], size: float) -> None:
+    low, value, high = sorted(share * size for share in shares)
+    text = card.interval(Figure(value=value, low=low, high=high))
+    found = re.fullmatch(r"(\S+) \((\S+) to (\S+)\)", text)
+    assert found, text
+    decimals = {len(number.partition(".")[2]) for number in found.groups() if "e" not in number}
+    assert len(decimals) <= 1, text
+    widest = max(map(abs, (low, value, high)))
+    for number, exact in zip(found.groups(), (value, low, high), strict=True):
+        assert read(number) == pytest.approx(exact, abs=1e-3 * widest + 1e-4)
+
+
+def test_a_small_end_has_the_decimals_of_the_others() -> None:
+    figure = Figure(value=-0.047, low=-0.0873, high=-0.0007648)
+    assert card.interval(figure) == "-0.0470 (-0.0873 to -0.0008)"
+
+
+def described(**changes: Any) -> str:
+    """The card's line of a feature."""
+    column = replace(Column("income", "string", "of a household"), **changes)
+    text = card.render(
+        WORDS, replace(TABLE, features=(column,), slices=()), FEATURES, TRAINING, metrics(), "f" * 64
+    )
+    return text.partition("## Inputs")[2].strip().splitlines()[2]
+
+
+SEEN = [
+    "10 k$", "$5 to $10", "a|b", "<10 & >2", "5 * 3 *", "~~x~~", "[1](x)", "`x`", "_x_", "a_b_c", "@home",
+    "C:\\temp", "&amp;",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("written", SEEN)
+def test_the_words_of_the_schema_are_seen_as_they_were_written(written: str) -> None:
+    row = described(unit=written, description=written, values=(written,), name=written)
+    cells = row.strip("| ").split(" | ")
+    assert len(cells) == 6, "no cell more"
+    for cell in (cells[0], *cells[2:4], cells[5]):
+        assert not set("[]~\\@*") & set(cell)
+        assert html.unescape(re.sub("</?(span|code)>", "", cell.strip("`"))) == written
+        assert "$" not in cell.replace("<span>$</span>", ""), "two of them are a formula on GitHub"
+
+
+def test_names_of_columns_stay_code_and_lines_stay_lines() -> None:
+    assert described().startswith("| `income` |")
+    assert described(description="two\nlines\x1b").endswith("| two lines&#92;x1b |")
+
+
+@given(st.text(max_size=30))
+def test_any_word_of_the_schema_leaves_the_table_whole(text: str) -> None:
+    assert described(unit=text, description=text, values=(text,), name=text or "x").count("|") == 7
 
 
 def test_the_same_records_give_the_same_card() -> None:

@@ -141,12 +141,37 @@ def test_as_of_outside_the_data_says_what_there_is(folder: Path, tmp_path: Path,
     assert not (tmp_path / "raw").exists()
 
 
-def test_an_empty_folder_and_an_unknown_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no month at all"):
-        ingest.ingest(ingest.connect(str(tmp_path)), MONTHS[0], tmp_path / "raw")
-    for name in ("nowhere", "", " "):
-        with pytest.raises(ConfigError, match=f"ingest.source '{name}' is neither"):
+@pytest.mark.parametrize(
+    ("held", "why"),
+    [
+        ([], "it is empty"),
+        (["sales.csv", "a\nb.csv"], r"it holds 'a\nb.csv', 'sales.csv'"),
+        ([f"{RAW[0].name}/2020-11.parquet"], f"it holds '{RAW[0].name}', '{RAW[0].name}/2020-11.parquet'"),
+        (["elsewhere/month=2020-11.parquet"], "it holds 'elsewhere', 'elsewhere/month=2020-11.parquet'"),
+        ([f"{number}.csv" for number in range(9)], "'2.csv' and more"),
+    ],
+    ids=["empty", "csv", "other names", "another table", "many"],
+)
+def test_a_folder_without_a_month_says_what_is_read(tmp_path: Path, held: list[str], why: str) -> None:
+    for name in held:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(SourceError, match=f"{tmp_path} holds no month") as caught:
+        ingest.connect(f"{tmp_path}/")
+    assert why in caught.value.why
+    for table in RAW:
+        assert f"{tmp_path}/{table.name}/month=YYYY-MM.parquet" in caught.value.remedy
+
+
+def test_an_unknown_name_and_a_file(tmp_path: Path) -> None:
+    for name in ("nowhere", "data/nowhere", "", " "):
+        with pytest.raises(ConfigError, match=f"ingest.source '{name}' is neither") as caught:
             ingest.connect(name)
+        assert "no such folder" in caught.value.why
+    (tmp_path / "sales.csv").touch()
+    with pytest.raises(ConfigError, match="is neither") as caught:
+        ingest.connect(str(tmp_path / "sales.csv"))
+    assert caught.value.why == "it is a file"
 
 
 def test_a_file_name_that_is_no_month(folder: Path) -> None:
@@ -199,6 +224,8 @@ def test_an_s3_prefix_comes_in_like_a_folder(folder: Path, bucket: str, tmp_path
     assert files(tmp_path / "raw") == {n: c for n, c in files(folder).items() if "2021" not in n}
     with pytest.raises(SourceError, match=f"{bucket}/{RAW[0].name}/month=2021-01.parquet"):
         ingest.ingest(source, MONTHS[2], tmp_path / "raw")
+    with pytest.raises(SourceError, match=f"{bucket}/nothing holds no month"):
+        ingest.connect(f"{bucket}/nothing")
     with pytest.raises(SourceError, match="s3://none/x"):
         ingest.connect("s3://none/x")
 

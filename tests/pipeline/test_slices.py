@@ -18,7 +18,7 @@ TABLE = FeatureTable(
     block=Column("day", "int64", ""),
     target=Column("y", "int64", ""),
     excluded=Column("excluded", "string", "", nullable=True),
-    features=(),
+    features=(Column("x", "float64", ""),),
     slices=(Column("group", "string", "", nullable=True),),
 )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +265,45 @@ def test_pages_of_batches_that_are_gone_are_swept() -> None:
     assert pages == {"index.html", "sales/2020-01.html", "sales/2020-02.html"}
     index = (paths.DATA_DOCS / "index.html").read_text()
     assert datadocs.location("sales", "2020-01").as_posix() in index and "2020-03" not in index
+
+
+class Links(HTMLParser):
+    """Where the links of a page lead, and its text."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.text = ""
+        self.feed(page.read_text())
+
+    def handle_starttag(self, _tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if name in ("href", "src", "data-target") and value]
+
+    def handle_data(self, data: str) -> None:
+        self.text += f" {data.strip()}"
+
+
+def test_every_link_leads_somewhere_and_each_page_says_what_the_index_says() -> None:
+    """Of a batch that passed, one with a warning, and one that failed."""
+    frames.write(sales(MONTHS[0], rows=10), path(MONTHS[0]))
+    frames.write(sales(MONTHS[1]), path(MONTHS[1]))
+    frames.write(sales(MONTHS[2], -1.5), path(MONTHS[2]))
+    with pytest.raises(DataError):
+        run()
+    pages = {file: Links(file) for file in paths.DATA_DOCS.rglob("*.html")}
+    assert len(pages) == 4
+    for file, page in pages.items():
+        for link in page.found:
+            ids = re.findall(r'id="([^"]+)"', file.read_text())
+            reached = link[1:] in ids if link.startswith("#") else (file.parent / link).is_file()
+            assert reached, f"{file} links to {link}"
+        assert "None" not in page.text, file
+    index = pages.pop(paths.DATA_DOCS / "index.html")
+    assert index.found == [f"sales/{month}.html" for month in MONTHS]
+    for month, status in zip(MONTHS, ("passed", "warning", "failed"), strict=True):
+        text = pages[paths.DATA_DOCS / f"sales/{month}.html"].text
+        assert re.search(rf"Result: +{status}\b", text) and re.search(rf"{month}.*? {status}\b", index.text)
+        assert "Status:" not in text, "Great Expectations knows passed and failed alone"
 
 
 def windowed(target: Column, task: Any, classes: tuple[str, ...] = ()) -> FeatureTable:

@@ -18,7 +18,7 @@ from mainline.records import Check
 from mainline.schema import Column, Table
 from mainline.settings import Month
 from pipeline.text import inert
-from pipeline.validation import datadocs, expect, suites
+from pipeline.validation import checks, datadocs, expect, suites
 
 MONTH = Month(2020, 2)
 ORDERS = Table(
@@ -223,11 +223,21 @@ def test_an_expectation_that_cannot_be_evaluated_is_critical() -> None:
 
 def test_large_integers_are_not_rounded() -> None:
     """As floats the two keys would be one."""
-    keys = Table("keys", (Column("key", "int64", ""), Column("x", "int64", "", nullable=True)), ("key",), "x")
+    columns = (Column("key", "int64", ""), Column("x", "int64", "", nullable=True))
     frame = pl.DataFrame({"key": [2**60, 2**60 + 1], "x": [2**60 + 1, None]})
-    suite = [*suites.columns(keys.columns), suites.unique(keys.key)]
+    suite = [*suites.columns(columns), suites.unique(("key",))]
     suite.append(gxe.ExpectColumnValuesToBeInSet(column="x", value_set=[2**60 + 1]))
-    assert expect.run("keys", frame, keys.columns, suite, key=keys.key, sample_rows=1).failures == []
+    assert expect.run("keys", frame, columns, suite, key=("key",), sample_rows=1).failures == []
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "text"),
+    [(0, 9, "0"), (9, 9, "100"), (502, 504, "99.6"), (999_999, 1_000_000, "99.9"), (1, 400, "0.25"),
+     (1, 20, "5"), (1, 3, "33.3"), (1, 10**7, "below 0.01"), (0, 0, "0")],
+)  # fmt: skip
+def test_a_share_of_rows_is_read_at_a_glance(count: int, total: int, text: str) -> None:
+    observed = checks._observed({"unexpected_count": count, "element_count": total, "missing_count": 0})
+    assert observed == f"{count:,} of {total:,} rows ({text} %)"
 
 
 HOSTILE = [
@@ -252,7 +262,7 @@ def test_hostile_values_are_inert_in_record_and_page() -> None:
     for text in shown:
         assert text.isprintable() and not set(text) & set("@<>`$"), text
         assert text[0] == text[-1] == '"' and len(text) < 100
-    page = datadocs.page(outcome.result)
+    page = datadocs.page(outcome.result, "failed")
     assert "<script" not in page and "http" not in page
     assert "script" in page, "the value itself is to be seen"
 

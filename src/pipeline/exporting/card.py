@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import floor, log10
 
 from mainline.records import Features, Figure, Metrics, Slice, Split, Training
 from mainline.schema import Column, FeatureTable
-from pipeline.text import inert
+from pipeline.text import code, inert, shown
 
 SLICE_FIGURES = 3  # how many figures the table of slices shows: the first ones of the record
 CALIBRATION = ("ece", "calibration_slope", "calibration_intercept")
@@ -32,7 +33,7 @@ def render(
     metrics: Metrics,
     weights_sha256: str,
 ) -> str:
-    """The whole card. Values that come from data are made inert."""
+    """The whole card. Values that come from data are made inert; the schema's words are shown as written."""
     parts = [
         f"# {inert(words.name)}\n\n{words.summary}",
         f"## Use\n\nMeant for:\n\n{_list(words.uses)}\n\nNot for:\n\n{_list(words.not_for)}",
@@ -56,11 +57,18 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
-def number(value: float | None) -> str:
-    """Four significant digits; a dash where a figure is undefined."""
+def number(value: float | None, beside: float | None = None) -> str:
+    """Four decimals, fewer from 10 on, more of what is small; a dash where a figure is undefined.
+
+    `beside`: the largest number that it stands with, whose decimals it gets, too.
+    """
     if value is None:
         return "–"
-    return f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
+    size = abs(value if beside is None else beside)
+    if not (size == 0 or 1e-7 <= size < 1e7):
+        return f"{value:.4g}"
+    decimals = 4 if size == 0 or 0.001 <= size < 10 else max(0, 3 - floor(log10(size)))
+    return f"{value:,.{decimals}f}"
 
 
 def interval(figure: Figure | None) -> str:
@@ -68,7 +76,9 @@ def interval(figure: Figure | None) -> str:
         return "–"
     if figure.low is None or figure.high is None:
         return number(figure.value)
-    return f"{number(figure.value)} ({number(figure.low)} to {number(figure.high)})"
+    widest = max(map(abs, (figure.value, figure.low, figure.high)))
+    value, low, high = (number(one, widest) for one in (figure.value, figure.low, figure.high))
+    return f"{value} ({low} to {high})"
 
 
 def _data(features: Features, table: FeatureTable) -> str:
@@ -80,13 +90,13 @@ def _data(features: Features, table: FeatureTable) -> str:
             ("test", features.test),
         )
     ]
-    head = ("window", "months", "rows", "blocks", f"mean of `{table.target.name}`", "left out")
+    head = ("window", "months", "rows", "blocks", f"mean of {code(table.target.name)}", "left out")
     if table.task == "multiclass":
         head = (*head[:4], "share of each class", head[5])
     note = (
-        f"One row a `{inert(table.key.name)}`: {inert(table.key.description)}. "
-        f"Target `{inert(table.target.name)}`: {inert(table.target.description)}. "
-        f"Rows of one `{inert(table.block.name)}` share one fate and are resampled together."
+        f"One row a {code(table.key.name)}: {shown(table.key.description, 160)}. "
+        f"Target {code(table.target.name)}: {shown(table.target.description, 160)}. "
+        f"Rows of one {code(table.block.name)} share one fate and are resampled together."
     )
     return f"{note}\n\n{_table(head, rows, 2)}"
 
@@ -157,12 +167,12 @@ def _slice(one: Slice, names: Sequence[str], worst: bool) -> tuple[str, ...]:
 def _inputs(columns: Sequence[Column]) -> str:
     rows = [
         (
-            f"`{inert(column.name)}`",
+            code(column.name),
             "text" if column.categorical else column.dtype.rstrip("0123456789"),
-            inert(column.unit) or "–",
+            shown(column.unit) or "–",
             _range(column),
             "yes" if column.nullable else "no",
-            inert(column.description, 160),
+            shown(column.description, 160),
         )
         for column in columns
     ]
@@ -171,7 +181,7 @@ def _inputs(columns: Sequence[Column]) -> str:
 
 def _range(column: Column) -> str:
     if column.values:
-        return inert(", ".join(column.values), 120)
+        return shown(", ".join(column.values), 120)
     if column.minimum is None and column.maximum is None:
         return "any"
     low, high = ("" if end is None else f"{end:g}" for end in (column.minimum, column.maximum))

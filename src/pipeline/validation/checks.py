@@ -85,12 +85,20 @@ def _observed(details: dict[str, Any]) -> str:
     if "unexpected_count" in details:
         count, total = details["unexpected_count"], details["element_count"]
         total -= details.get("missing_count") or 0
-        return f"{count:,} of {total:,} rows ({100 * count / total if total else 0:.2g} %)"
+        return f"{count:,} of {total:,} rows ({_percent(count, total)} %)"
     mismatch = (details.get("details") or {}).get("mismatched")
     if mismatch:
         return "; ".join(f"{word}: {', '.join(names)}" for word, names in mismatch.items() if names)
     value = _plain(details.get("observed_value"))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _percent(count: int, total: int) -> str:
+    """Of some rows never 0, and of some but not all never 100."""
+    share = 100 * count / total if total else 0.0
+    if share >= 10:
+        return "100" if count == total else f"{min(share, 99.9):.1f}"
+    return f"{share:.2g}" if share >= 0.01 or not count else "below 0.01"
 
 
 def _sample(frame: pl.DataFrame, rows: list[int], names: list[str]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from mainline.records import Batch, write_atomically
+from mainline.records import Batch, Status, write_atomically
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; margin: 2rem auto; max-width: 72rem;
@@ -30,14 +30,15 @@ PAGE = (
     + STYLE
     + """</style></head><body>
 <p><a href="../index.html">all batches</a></p><h1>{{ expectation_suite_name }}</h1>
+<p>Result: <b class="{{ status }}">{{ status }}</b></p>
 {% for section in sections %}{% set section_loop = loop %}{% include 'section.j2' %}{% endfor %}
 </body></html>
 """
 )
 
 
-def page(result: object) -> str:
-    """One batch: every expectation, what was observed, and a few offending values."""
+def page(result: object, status: Status) -> str:
+    """One batch: its status, every expectation, what was observed, and a few offending values."""
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
     from jinja2 import ChoiceLoader, DictLoader
@@ -46,8 +47,11 @@ def page(result: object) -> str:
     view.env.loader = ChoiceLoader([DictLoader({"page.j2": PAGE}), view.env.loader])
     ids = iter(range(1_000_000))
     view.env.filters["generate_html_element_uuid"] = lambda prefix="": f"{prefix or ''}{next(ids)}"
+    view.env.globals["status"] = status
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(result)
     del document.sections[-1]  # name and time of a run; ours has neither
+    # It knows no warnings, and links to a page of the suite in a site that is not ours.
+    del document.sections[0].content_blocks[0]
     return view.render(document)
 
 
