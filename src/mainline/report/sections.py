@@ -131,7 +131,8 @@ def stages(facts: Facts) -> Section:
     reused = [*run.cached, *run.unchanged]
     spent, saved = sum(run.seconds.values()), sum(facts.seconds.get(stage, 0) for stage in reused)
     every = len(run.ran) + len(reused)
-    told = f"{len(run.ran)} of {every} stages ran, in {spent:,.1f} s; {len(reused)} {'was' if len(reused) == 1 else 'were'} reused"
+    were = "was" if len(reused) == 1 else "were"
+    told = f"{len(run.ran)} of {every} stages ran, in {spent:,.1f} s; {len(reused)} {were} reused"
     known = sum(stage in facts.seconds for stage in reused)
     gain = f", which saved {saved:,.1f} s" if known else ""
     partly = f" (the seconds of {len(reused) - known} are not known)" if 0 < known < len(reused) else ""
