@@ -33,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     if why := needs.lacking(sys.platform, needs.git_version(), SOURCES):
         print(why, file=sys.stderr)
         return 1
-    asked, end = _end_as_ctrl_c()
+    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
+    asked, end = _end_as_ctrl_c(terminals)
     tell = Narrator(Console(stderr=options.json, soft_wrap=False))
     folder = Path(tempfile.mkdtemp(prefix="mainline-demo-"))
     code = 1
@@ -42,34 +43,36 @@ def main(arguments: list[str] | None = None) -> int:
             code = _play(options, folder, tell)
     except KeyboardInterrupt:
         tell.console.print("\nstopped")
+    except OSError:
+        if all(map(os.isatty, terminals)):
+            raise
+        asked.append(signal.SIGHUP)  # a word to a terminal that is gone failed before the signal was here
+        _hush(terminals)
     finally:
         for number in ENDS:
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave anything behind
         leftovers.end(str(folder))
-        code = 130 if asked else code  # a word to a closed terminal may fail before its signal is here
-        if code == 1 or options.keep:
+        code = 130 if asked else code
+        if code == 1 or (options.keep and signal.SIGHUP not in asked):
             tell.console.print(f"logs and data: {folder}", soft_wrap=True)
-        else:
+        elif not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
     return code
 
 
-def _end_as_ctrl_c() -> tuple[list[int], Callable[[int, FrameType | None], None]]:
+def _end_as_ctrl_c(terminals: list[int]) -> tuple[list[int], Callable[[int, FrameType | None], None]]:
     """SIGTERM too, and SIGHUP of a terminal that is closed; under nohup it is none of ours.
 
     Those that come are added to the list; the function is what each of them calls.
     """
     asked: list[int] = []
-    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
 
     def end(number: int, frame: FrameType | None) -> None:
         asked.append(number)
         raise KeyboardInterrupt
 
     def hung_up(number: int, frame: FrameType | None) -> None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in terminals:  # each word to a closed one is an error, which would end the ending
-            os.dup2(nowhere, stream)
+        _hush(terminals)
         end(number, frame)
 
     signal.signal(signal.SIGINT, end)
@@ -77,6 +80,13 @@ def _end_as_ctrl_c() -> tuple[list[int], Callable[[int, FrameType | None], None]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, hung_up)
     return asked, end
+
+
+def _hush(terminals: list[int]) -> None:
+    """Each word to a terminal that is closed is an error, which would end the ending."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in terminals:
+        os.dup2(nowhere, stream)
 
 
 def _play(options: argparse.Namespace, folder: Path, tell: Narrator) -> int:

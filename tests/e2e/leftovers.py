@@ -32,12 +32,17 @@ def marked(value: str) -> list[int]:
 
 
 def end(value: str, grace: float = 5.0) -> int:
-    """End them all, and what they start meanwhile; how many there were at first."""
-    first, ends = marked(value), time.monotonic() + grace
-    while pids := marked(value):
-        last = time.monotonic() > ends
+    """End them all, and what they start meanwhile; how many there were at once.
+
+    While a process becomes another program (exec) it has no environment: nobody is left when two looks say
+    so.
+    """
+    most, nobody, ends = 0, 0, time.monotonic() + grace
+    while nobody < 2:
+        pids, last = marked(value), time.monotonic() > ends
+        most, nobody = max(most, len(pids)), 0 if pids else nobody + 1
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL if last else signal.SIGTERM)
         time.sleep(POLL)
-    return len(first)
+    return most

@@ -139,11 +139,15 @@ def test_ctrl_c_leaves_nothing_behind(place: Path, word: str) -> None:
     assert nothing_left(place)
 
 
-def test_a_closed_terminal_leaves_nothing_behind(place: Path) -> None:
+DEAF = ("sh", "-c", 'trap "" HUP; exec "$0" "$@"')  # so that a word to the terminal is what fails first
+
+
+@pytest.mark.parametrize("ears", [(), DEAF], ids=["told", "deaf"])
+def test_a_closed_terminal_leaves_nothing_behind(place: Path, ears: tuple[str, ...]) -> None:
     """While the pipeline runs, and a moving line is drawn."""
     screen, terminal = os.openpty()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
-    with demo(place, session=("setsid", "--ctty"), **streams) as process:
+    with demo(place, session=("setsid", "--ctty", *ears), **streams) as process:
         os.close(terminal)
         shown = b""
         while b"the pipeline" not in shown:
