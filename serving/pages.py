@@ -1,7 +1,8 @@
 """What a browser sees: the service's page, and the OpenAPI document that it draws. Pure.
 
 BentoML's page loads Google's tag manager, and its document bears the name of our class, the address of
-BentoML's makers and a text about BentoML. So both are ours; Swagger UI is served from BentoML's own files.
+BentoML's makers and a text about BentoML. So both are ours; Swagger UI is served from BentoML's own files,
+without its `index.css`, which hides the title.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <link rel="stylesheet" href="./static_content/swagger-ui.css">
-<link rel="stylesheet" href="./static_content/index.css">
 <link rel="icon" href="data:,">
+<style>body {{ margin: 0 }} .topbar, .scheme-container {{ display: none }}</style>
 </head>
 <body>
 <div id="swagger-ui"></div>

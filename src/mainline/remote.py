@@ -152,19 +152,18 @@ def _with_remote(repo: Repo, stages: tuple[Stage, ...], name: str | None) -> Sur
         store = repo.cloud.get_remote_odb(remote, "status", hash_name=algorithm)
         if store.fs.protocol == "local" and not store.fs.exists(repo.cloud.get_remote(remote).path):
             return Survey(stages=stages, remote=name, problem=f"the folder of remote {remote} does not exist")
-        cache = caches[algorithm]
-        read, lacking = _listings(store, paths)
+        read, found = _listings(store, paths)
         wanted = _objects(paths, read)
         there = _existing(store, {md5 for md5 in wanted if MD5.fullmatch(md5)})
         listings |= read
-        missing += [one.model_copy(update={"here": _cached(cache, one)}) for one in lacking]
-        missing += [
-            MissingObject(path=path, md5=md5, file=file, here=_has(cache, md5))
+        found += [
+            MissingObject(path=path, md5=md5, file=file)
             for md5 in wanted.keys() - there
             for path, file in wanted[md5]
         ]
         if store.fs.protocol == "local":
-            missing += _damaged(store, paths, read, sizes, there)
+            found += _damaged(store, paths, read, sizes, there)
+        missing += [one.model_copy(update={"here": _here(caches[algorithm], one)}) for one in found]
         objects += len(wanted) + sum(md5.endswith(".dir") for md5 in paths)
     missing.sort(key=lambda item: (item.path, item.file))
     return Survey(stages=stages, listings=listings, remote=name, objects=objects, missing=tuple(missing))
@@ -203,11 +202,13 @@ def _has(cache: Any, md5: str) -> bool:
     return MD5.fullmatch(md5) is not None and Path(cache.oid_to_path(md5)).is_file()
 
 
-def _cached(cache: Any, folder: MissingObject) -> bool:
-    """Whether the cache has a directory whose listing the remote lacks: the listing, and every file of it."""
-    if folder.state != "missing" or not _has(cache, folder.md5):
+def _here(cache: Any, item: MissingObject) -> bool:
+    """Whether the cache has it; of a directory whose listing the remote lacks, every file of it, too."""
+    if item.state != "missing" or not _has(cache, item.md5):
         return False
-    listing = parse_listing(folder.md5, Path(cache.oid_to_path(folder.md5)).read_bytes())
+    if not item.md5.endswith(".dir"):
+        return True
+    listing = parse_listing(item.md5, Path(cache.oid_to_path(item.md5)).read_bytes())
     return listing is not None and all(_has(cache, md5) for md5 in listing.values())
 
 

@@ -75,5 +75,6 @@ def test_the_page_asks_nobody_else(service: Running) -> None:
     status, page = service.ask("GET", "/")
     assert status == 200 and b"<title>" in page
     assert not re.search(rb"https?:|//", page)
+    assert b"index.css" not in page, "it hides the name of the model"
     for place in re.findall(rb'(?:src|href)="\./([^"]+)"', page):
         assert service.ask("GET", f"/{place.decode()}")[0] == 200, place
