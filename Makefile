@@ -36,7 +36,7 @@ tests/node_modules/.package-lock.json: tests/package-lock.json | setup
 	@python -m tests.servers
 
 .PHONY: run
-run: setup ## run the pipeline on the real flights and show the figures
+run: setup ## run the pipeline on its real data and show the figures
 	@mainline run
 
 .PHONY: test

@@ -22,6 +22,7 @@ from mainline import policy
 from mainline.errors import DataError, IntegrityError
 from mainline.policy import MonitorPolicy
 from mainline.records import Epoch, Figure, write_atomically
+from mainline.retraining.parameters import Data
 from mainline.settings import Month
 from pipeline import featurize, ingest, params, windows
 from pipeline.comparing.scorer import Scorer, UnreadableError
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
     last = Month.parse(asked.as_of, name="--as-of")
     champion = Scorer.load(asked.champion, asked.manifest or asked.champion.with_name("manifest.json"))
     settings, measure = params.load(), policy.monitor()
-    settings = settings.model_copy(update={"data": settings.data.model_copy(update={"as_of": str(last)})})
+    settings = retrained(settings, last, measure.retrain.train_months)
     _check_unseen(champion, settings.data)
     parts = prepared(settings)
     found = compare(parts["test"], challenger(parts, settings.train), champion, measure)
@@ -53,6 +54,14 @@ def main(arguments: list[str]) -> int:
     write_atomically(asked.out, f"{json.dumps(content, indent=1, allow_nan=False)}\n".encode())
     print(json.dumps({"as_of": str(last), "rows": parts["test"].height, "out": str(asked.out)}), flush=True)
     return 0
+
+
+def retrained(settings: params.Params, last: Month, most: int) -> params.Params:
+    """As a retraining pull request to that month has them, by the same function. Raises ConfigError."""
+    data = settings.data
+    moved = Data(data.last_month, data.train_months).moved(last, most)
+    changed = {"as_of": str(moved.as_of), "train_months": moved.train_months}
+    return settings.model_copy(update={"data": data.model_copy(update=changed)})
 
 
 def prepared(settings: params.Params) -> Parts:

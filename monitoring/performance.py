@@ -99,7 +99,8 @@ def _minus(one: Figure, other: Figure) -> Figure:
 
 
 def recoverable(answers: Answers, losses: Array, resamples: int, confidence: float) -> Figure | None:
-    """The part of the mean loss that a recalibration takes away from blocks it was not fitted on.
+    """What a recalibration takes away from blocks it was not fitted on: of the mean loss; of a regression, of
+    the RMSE, its deciding figure, in the target's unit.
 
     FOLDS folds of whole blocks in turn, every FOLDS-th block each, so that each holds early and late days.
     """
@@ -107,12 +108,14 @@ def recoverable(answers: Answers, losses: Array, resamples: int, confidence: flo
     blocks = int(answers.block.max()) + 1
     if blocks < 2 * FOLDS:
         return None
-    gain = np.empty_like(losses)
+    after = np.empty_like(losses)
     for fold in range(FOLDS):
         held = answers.block % FOLDS == fold
         corrected = _recalibrated(answers, ~held, held)
-        gain[held] = losses[held] - figures.row_losses(answers.task, answers.target[held], corrected)
-    return _mean(gain, answers.block, resamples, confidence)
+        after[held] = figures.row_losses(answers.task, answers.target[held], corrected)
+    if answers.task == "regression":
+        return _roots(losses, after, answers.block, resamples, confidence)
+    return _mean(losses - after, answers.block, resamples, confidence)
 
 
 def _recalibrated(answers: Answers, fit: NDArray[np.bool_], apply: NDArray[np.bool_]) -> Array:
@@ -141,6 +144,15 @@ def _softmax(scores: Array) -> Array:
     powers: Array = np.exp(scores - scores.max(axis=1, keepdims=True))
     total: Array = powers.sum(axis=1, keepdims=True)
     return powers / total
+
+
+def _roots(
+    before: Array, after: Array, block: NDArray[np.int64], resamples: int, confidence: float
+) -> Figure:
+    """The root of the mean of squared errors [n] before, minus that after."""
+    weights = bootstrap.draw(int(block.max()) + 1, resamples)
+    n, one, other = totals([np.ones_like(before), before, after], block, weights)
+    return bootstrap.summary(np.sqrt(one / n) - np.sqrt(other / n), confidence)
 
 
 def _mean(values: Array, block: NDArray[np.int64], resamples: int, confidence: float) -> Figure:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import calendar
 import sys
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from mainline.profile import ColumnProfile, Profile, TableProfile
 from mainline.records import Manifest, Metrics
 from mainline.schema import Column, FeatureTable, Task
 from mainline.settings import Month
-from monitoring import featurecode, sketch
+from monitoring import featurecode, sketch, vocabulary
 from monitoring.sketch import Bins
+from monitoring.vocabulary import Vocabulary
 from pipeline import frames
 from pipeline.evaluation.figures import Decision
 from pipeline.params import Costs
 from pipeline.profile import sketch as sketched
+from pipeline.text import inert
 from usecase.schema import FEATURES
 
 NAME = "reference.json"
@@ -42,7 +45,8 @@ ANEW = "_anew."  # before a feature's name: as computed from the raw data
 class Reference:
     """`train` sketches the columns, `score` the answers on the test rows. `days`, `score_days`: how many
     days lie in them. `bins`: of the calibration figures. `alike`: features that the code at hand computes as
-    production's did, so that served and recomputed values may be compared; None: all of them.
+    production's did, so that served and recomputed values may be compared; None: all of them. `known`: what
+    the model knows of the features of which `train` does not name all values.
     """
 
     record: drift.Reference
@@ -54,12 +58,14 @@ class Reference:
     decision: Decision | None = None
     bins: int = 15
     alike: frozenset[str] | None = None
+    known: Mapping[str, Vocabulary] = field(default_factory=dict)
 
     @classmethod
     def read(
         cls, folder: Path, table: FeatureTable = FEATURES, costs: Costs | None = None, bins: int = 15
     ) -> Reference:
-        """What `mainline monitor` left in `folder`. Raises RecordError, and DataError for predictions.
+        """What `mainline monitor` left in `folder`. Raises RecordError, IntegrityError for the model, and
+        DataError for predictions and test rows.
 
         Features and classes are those of the manifest: `table`, of the code at hand, may be ahead of it.
         """
@@ -78,7 +84,9 @@ class Reference:
             decision = Decision(metrics.threshold, costs.false_positive, costs.false_negative)
         days = _days(profile.months) if profile else 1
         alike = _alike(record, table, declared)
-        return cls(record, table, profile, score, days, score_days or metrics.blocks, decision, bins, alike)
+        known = _known(folder, table, profile)
+        score_days = score_days or metrics.blocks
+        return cls(record, table, profile, score, days, score_days, decision, bins, alike, known)
 
     @classmethod
     def of(
@@ -95,27 +103,37 @@ class Reference:
             months={}, columns={one.name: sketched(train[one.name], one.dtype) for one in columns}
         )
         days = train[table.time.name].cast(pl.Date).n_unique()
+        texts = [one.name for one in table.categorical if one.name in train.columns]
+        known = {name: Vocabulary(frozenset(train[name].drop_nulls())) for name in texts}
         if scored is None:
-            return cls(record, table, profile, None, days, 1, decision)
+            return cls(record, table, profile, None, days, 1, decision, known=known)
         column = score_column(table)
         score = sketched(shown_score(scored[SCORE], table), column.dtype)
         score_days = scored[table.time.name].cast(pl.Date).n_unique()
-        return cls(record, table, profile, score, days, score_days, decision)
+        return cls(record, table, profile, score, days, score_days, decision, known=known)
 
     @cached_property
     def columns(self) -> dict[str, Bins]:
         """Of every feature, in the order of the schema."""
-        known = self.train.columns if self.train else {}
-        return {one.name: sketch.bins(one, known.get(one.name)) for one in self.table.features}
+        sketches = self.train.columns if self.train else {}
+        return {
+            one.name: sketch.bins(one, sketches.get(one.name), self.known.get(one.name))
+            for one in self.table.features
+        }
 
     @cached_property
     def score_bins(self) -> Bins:
-        return sketch.bins(score_column(self.table), self.score)
+        return sketch.bins(score_column(self.table), self.score, self._classes)
 
     @cached_property
     def target_bins(self) -> Bins:
         target = self.table.target
-        return sketch.bins(target, self.train.columns.get(target.name) if self.train else None)
+        sketched = self.train.columns.get(target.name) if self.train else None
+        return sketch.bins(target, sketched, self._classes)
+
+    @property
+    def _classes(self) -> Vocabulary | None:
+        return Vocabulary(frozenset(self.table.classes)) if self.table.classes else None
 
 
 def _record(path: Path) -> drift.Reference:
@@ -150,6 +168,20 @@ def released(path: Path, table: FeatureTable) -> FeatureTable:
 def _column(declared: dict[str, Any]) -> Column:
     known = {one.name: declared[one.name] for one in fields(Column) if one.name in declared}
     return Column(**{**known, "values": tuple(declared.get("values", ()))})
+
+
+def _known(folder: Path, table: FeatureTable, train: TableProfile | None) -> dict[str, Vocabulary]:
+    """The vocabularies that are needed; a warning where they cannot be had."""
+    names = vocabulary.unnamed(table, train.columns) if train else []
+    known = vocabulary.read(folder, names)
+    if blind := [inert(name) for name in names if name not in known]:
+        print(
+            f"warning: new categories are not looked for in {', '.join(blind)}: the sketch of the training "
+            "rows does not name all values, and the model or its test rows are not there",
+            file=sys.stderr,
+            flush=True,
+        )
+    return known
 
 
 def _alike(record: drift.Reference, released: FeatureTable, declared: FeatureTable) -> frozenset[str]:

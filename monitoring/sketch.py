@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mainline.profile import OTHER, ColumnProfile
 from mainline.schema import Column
+from monitoring.vocabulary import Vocabulary
 from pipeline.profile import DIGITS
 from pipeline.text import inert
 
@@ -30,7 +31,8 @@ class Bins:
     Numbers: bin 0 lies below the smallest reference value, bin j reaches up to and with `edges[j]`, the last
     lies above all; each of the others holds LEAST of the reference or more. Categories: `names`, then those
     of no name. `rounding`: variance of each share by the sketch's steps, half a step either way. No edges and
-    no names: the reference has no values.
+    no names: the reference has no values. `whole`: the names are all values that it has; else `known` are
+    those that its model knows, none where nobody can tell.
     """
 
     column: Column
@@ -42,6 +44,8 @@ class Bins:
     unknown: float = 0.0
     beyond: float = 0.0
     constant: bool = False
+    whole: bool = True
+    known: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:
@@ -52,16 +56,19 @@ class Bins:
         return not len(self.edges) and not self.names
 
 
-def bins(column: Column, profile: ColumnProfile | None) -> Bins:
-    """The bins of a sketch; the same column without any when there is no sketch."""
+def bins(column: Column, profile: ColumnProfile | None, known: Vocabulary | None = None) -> Bins:
+    """The bins of a sketch; the same column without any when there is no sketch.
+
+    `known`: what the model knows of a categorical column, for a sketch that does not name all values.
+    """
     if profile is None or not (profile.quantiles or profile.shares):
         nothing = np.zeros(0)
         return Bins(column, nothing, (), np.ones(1), np.zeros(1), nulls=profile.nulls if profile else 0.0)
-    return _categories(column, profile) if profile.shares else _numbers(column, profile)
+    return _categories(column, profile, known) if profile.shares else _numbers(column, profile)
 
 
-def _categories(column: Column, profile: ColumnProfile) -> Bins:
-    """What is not named is OTHER where the sketch has that, else it is new."""
+def _categories(column: Column, profile: ColumnProfile, known: Vocabulary | None) -> Bins:
+    """What is not named counts as OTHER. It is new where the sketch has none, or the model knows it not."""
     names = tuple(name for name in profile.shares if name != OTHER)
     rest = profile.shares.get(OTHER, 0.0)
     share = np.array([*(profile.shares[name] for name in names), rest])
@@ -72,8 +79,10 @@ def _categories(column: Column, profile: ColumnProfile) -> Bins:
         share / share.sum(),
         np.zeros(len(share)),
         nulls=profile.nulls,
-        unknown=rest * (1 - profile.nulls),
+        unknown=known.unknown if known and rest else 0.0,
         constant=len(profile.shares) == 1 and not rest,
+        whole=not rest,
+        known=known.values if known else frozenset(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -131,8 +131,7 @@ def _oddities(
     nowhere = np.zeros(len(found), dtype=bool)
     if where.column.dtype in ("string", "bool"):
         missing = values.is_null().to_numpy()
-        unknown = found == len(where.names) if where.names else _not_of(values, where.column.values)
-        return missing, nowhere, unknown & ~missing
+        return missing, nowhere, _unknown(values, where, found) & ~missing
     numbers = sketch.as_numbers(values)
     low, high = where.column.minimum, where.column.maximum
     beyond = np.isinf(numbers)
@@ -142,10 +141,18 @@ def _oddities(
     return np.isnan(numbers), beyond, nowhere
 
 
-def _not_of(values: pl.Series, known: tuple[str, ...]) -> NDArray[np.bool_]:
+def _unknown(values: pl.Series, where: Bins, found: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """By the reference's values, by what its model knows where not all are named, else by the closed set."""
+    if where.names and where.whole:
+        unnamed: NDArray[np.bool_] = found == len(where.names)
+        return unnamed
+    return _not_of(values, where.known if where.names else where.column.values)
+
+
+def _not_of(values: pl.Series, known: Collection[str]) -> NDArray[np.bool_]:
     if not known:
         return np.zeros(values.len(), dtype=bool)
-    return ~values.cast(pl.String).is_in(known).fill_null(False).to_numpy()
+    return ~values.cast(pl.String).is_in(list(known)).fill_null(False).to_numpy()
 
 
 def _ends(

@@ -86,7 +86,7 @@ def _contract(service: Running, table: FeatureTable) -> dict[str, int]:
         without = {name: value for name, value in row.items() if name != column.name}
         for wrong in (without, {**row, column.name: ["wrong"]}):
             status, body = service.predict([wrong])
-            if status != 400 or column.name not in json.dumps(body):
+            if status != 400 or column.name not in json.dumps(body, ensure_ascii=False):
                 raise DeployError(f"a wrong {column.name} is not refused by name", why=f"{status}: {body}")
             refused += 1
         if column.name not in identity:

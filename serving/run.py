@@ -126,7 +126,9 @@ def _listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         made.close()
         raise ConfigError(
-            f"cannot listen on {host}:{port}", why=str(error), remedy="use another --port"
+            f"cannot listen on {host}:{port}",
+            why=str(error),
+            remedy="use another port: --port 3001, or make serve PORT=3001",
         ) from None
     return made
 

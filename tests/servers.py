@@ -47,11 +47,15 @@ SEED = {
 }  # fmt: skip
 
 
+CUT = 0
+
+
 @dataclass
 class Fault:
     """What the proxy does instead of an answer to the next `times` requests that fit.
 
-    `after`: the server does its work first, and the answer is lost. `hang`: no answer at all.
+    `after`: the server does its work first, and the answer is lost. `hang`: no answer at all. `status`: CUT
+    ends the connection without one.
     """
 
     method: str
@@ -126,6 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, headers, answer = self.server.around(asked, self._pass_on)
         if fault is not None and fault.hang:
             self.server.closing.wait()
+        if fault is not None and (fault.hang or fault.status == CUT):
             return
         if fault is not None:
             text = fault.body if isinstance(fault.body, str) else json.dumps(fault.body)

@@ -14,6 +14,9 @@ SECTION: dict[str, Any] = {
         "gain": 0.003, "persistence": 2, "drift_distance": 0.2, "rows": 100, "nulls": 0.6, "share": 0.01,
         "constant_distance": 0.5, "negative_skill": 0.5, "malformed": 0.01, "volume_drop": 0.5,
     },
-    "retrain": {"where": "ci", "schedule": [], "open_limit": 1, "daily_limit": 2, "gpu_hours": 24},
+    "retrain": {
+        "where": "ci", "train_months": 1, "schedule": [], "open_limit": 1, "daily_limit": 2,
+        "gpu_hours": 24,
+    },
 }  # fmt: skip
 POLICY = policy.monitor({"monitor": SECTION})

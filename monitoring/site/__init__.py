@@ -21,8 +21,9 @@ def main(arguments: Sequence[str]) -> int:
     from mainline.records import write_atomically
     from mainline.state import State
     from monitoring.site.page import render
+    from usecase.schema import FEATURES
 
-    content = render(State.read(options.state)).encode()
+    content = render(State.read(options.state), FEATURES.target.unit).encode()
     target = options.out / PAGE
     write_atomically(target, content)
     print(json.dumps({"page": str(target), "bytes": len(content)}))

@@ -106,10 +106,14 @@ def _measured(months: Values, time: dict[str, Any], size: float, better: str) ->
     x = alt.X("middle:T", **time)
     y = alt.Y("low:Q", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(title=better, tickCount=5))
     sure, guessed = ([one for one in months if one["estimate"] == which] for which in (False, True))
+    runs: Values = []  # a line has no point between, and none over months of which nothing is known
+    for before, one in zip([None, *sure], sure, strict=False):
+        joined = before is not None and before["end"] == one["start"]
+        runs.append({**one, "run": runs[-1]["run"] if joined else len(runs)})
     point = {"shape": "circle", "fill": ink, "size": size}
     guess = {"shape": "diamond", "fill": ground, "size": size * 1.6, "strokeWidth": 2}
     return [
-        _of(sure).mark_line(color=ink, strokeWidth=1, opacity=0.6).encode(x=x, y="value:Q"),
+        _of(runs).mark_line(color=ink, strokeWidth=1, opacity=0.6).encode(x=x, y="value:Q", detail="run:N"),
         _of(months).mark_rule(color=ink, strokeWidth=2).encode(x=x, y=y, y2="high:Q"),
         _of(sure).mark_point(color=ink, opacity=1, **point).encode(x=x, y="value:Q"),
         _of(guessed).mark_point(color=ink, opacity=1, **guess).encode(x=x, y="value:Q"),
@@ -154,6 +158,7 @@ def days(values: Values, width: int) -> dict[str, Any]:
         labelPadding=6,
         tickCount=6,
         grid=False,
+        labelFlush=False,  # it would push the last label into the one before
     )
     chart = (
         _of(values)

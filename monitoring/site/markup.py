@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from mainline.records import Figure
 from mainline.report import escape
 
+SHORT = {
+    "roc_auc": "ROC AUC", "pr_auc": "PR AUC", "ece": "ECE", "rmse": "RMSE", "mae": "MAE", "r2": "R²",
+}  # fmt: skip
+IN_UNITS = frozenset(("rmse", "mae", "median_ae", "bias"))  # figures in the unit of the target
 WORDS = 24  # characters; a longer text is a sentence
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::\d\d)?[\d.:+Z-]{0,12})?")
 
@@ -89,9 +93,23 @@ def share(value: float | None) -> str:
 
 def plain(figure_name: str) -> str:
     """`log_loss` as words."""
-    return {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "ece": "ECE"}.get(
-        figure_name, figure_name.replace("_", " ")
-    )
+    return SHORT.get(figure_name, figure_name.replace("_", " "))
+
+
+def title(figure_name: str) -> str:
+    """The same at the start of a line."""
+    words = plain(figure_name)
+    return words[:1].upper() + words[1:]
+
+
+def head(figure_name: str, unit: str) -> str:
+    """The same over a column of it; `unit`: the target's, empty for none."""
+    return f"{plain(figure_name)} ({unit})" if unit and figure_name in IN_UNITS else plain(figure_name)
+
+
+def days(value: float | None) -> str:
+    """A number of days."""
+    return "–" if value is None else f"{value:.3g} day{'' if value == 1 else 's'}"
 
 
 def paragraph(*content: Cell) -> str:

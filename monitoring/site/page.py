@@ -7,7 +7,7 @@ import hashlib
 from importlib import resources
 
 from mainline.state import State
-from mainline.watching import Watch
+from mainline.watching import Finding, Watch
 from monitoring.site import data, markup, performance, releases
 from monitoring.site.headline import Headline, headline
 from monitoring.site.markup import Cell, Html
@@ -26,10 +26,11 @@ SECTIONS = (
     ("volume", "Volume"), ("quality", "Quality"), ("pulls", "Pull requests"), ("history", "History"),
     ("more", "More"),
 )  # fmt: skip
+DAYS, COUNTS = ("cooldown", "freshness"), ("rows", "damaged")  # findings whose numbers are no figures
 
 
-def render(state: State) -> str:
-    """The page. The same state gives the same page."""
+def render(state: State, unit: str = "") -> str:
+    """The page. The same state gives the same page. `unit`: of the target, where it has one."""
     style = resources.files("monitoring.site").joinpath("page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
@@ -38,9 +39,9 @@ def render(state: State) -> str:
     top = headline(state)
     sections = "\n".join(
         (
-            releases.stages(state), watch(state), performance.section(state), data.drift(state),
-            data.volume(state), data.quality(state), releases.pulls(state), releases.history(state),
-            more(state),
+            releases.stages(state, unit), watch(state), performance.section(state, unit), data.drift(state),
+            data.volume(state), data.quality(state), releases.pulls(state),
+            releases.history(state, unit), more(state),
         )
     )  # fmt: skip
     return f"""<!doctype html>
@@ -103,12 +104,19 @@ def _findings(caption: str, found: Watch, findings: list) -> str:  # type: ignor
         [
             Html(f'<span class="outcome {one.outcome}">{one.outcome}</span> {markup.text(one.name)}'),
             one.text, one.kind, one.window, markup.name(one.column) if one.column else "–",
-            markup.number(one.observed), markup.number(one.limit),
+            _measure(one, one.observed), _measure(one, one.limit),
         ]
         for one in findings
     ]  # fmt: skip
     header = ("finding", "in words", "kind", "window", "column", "observed", "limit")
     return markup.table(f"{caption}, {found.release} up to {found.until[:10]}", header, rows, numbers=5)
+
+
+def _measure(one: Finding, value: float | None) -> str:
+    """What a finding observed, or its limit: a figure or a share, unless its name says days or a count."""
+    if one.name in DAYS:
+        return markup.days(value)
+    return f"{value:,.0f}" if one.name in COUNTS and value is not None else markup.number(value)
 
 
 def _header(state: State, top: Headline) -> str:

@@ -11,14 +11,15 @@ from mainline.policy import HIGHER_IS_BETTER
 from mainline.records import Figure
 from mainline.report import escape
 from mainline.state import State
+from mainline.watchrules import DECIDING
 from monitoring.site import charts, markup
 from monitoring.site.markup import Cell
 
 BESIDES = ("roc_auc", "ece", "balanced_accuracy", "mae", "r2")  # one of them is drawn beside the deciding one
 
 
-def section(state: State) -> str:
-    """The figures that can be drawn; a sentence where there is nothing to draw."""
+def section(state: State, unit: str = "") -> str:
+    """The figures that can be drawn; a sentence where there is nothing to draw. `unit`: of the target."""
     drift = state.drift
     if drift is None or not drift.months:
         return markup.section(
@@ -28,10 +29,10 @@ def section(state: State) -> str:
     drawn = [name for name in names if any(_value(drift, one, name) for one in drift.months)][:2]
     if not drawn:
         drawn = [state.deciding] if any(one.estimated for one in drift.months) else []
-    blocks = [_chart(state, drift, name) for name in drawn]
+    blocks = [_chart(state, drift, name, unit) for name in drawn]
     if not blocks:
         blocks = [markup.paragraph("No labels have come yet, and there is no estimate: nothing to draw.")]
-    return markup.section("performance", "Performance", *blocks, _sampled(drift), _calibration(drift))
+    return markup.section("performance", "Performance", *blocks, _sampled(drift), _calibration(drift, unit))
 
 
 def unfinished(window: Window) -> bool:
@@ -57,11 +58,12 @@ def marks(state: State, months: list[Window]) -> list[dict[str, Any]]:
     return list(seen.values())
 
 
-def _chart(state: State, drift: Drift, name: str) -> str:
+def _chart(state: State, drift: Drift, name: str, unit: str) -> str:
     rows = [_row(state, drift, window, name) for window in drift.months]
-    title = markup.plain(name).capitalize() if name.islower() and name not in ("roc_auc", "ece") else name
-    title = {"roc_auc": "ROC AUC", "ece": "ECE"}.get(name, title)
+    title = markup.title(name)
     better = "more is better" if name in HIGHER_IS_BETTER else "less is better"
+    if unit and name in markup.IN_UNITS:
+        better = f"{unit}, {better}"
     lines = marks(state, drift.months)
     entries = []
     if any(one["value"] is not None and not one["estimate"] for one in rows):
@@ -78,11 +80,11 @@ def _chart(state: State, drift: Drift, name: str) -> str:
         charts.described(f"{title} by month, {better}", told),
         charts.key(*entries),
         lambda width: charts.performance(rows, lines, width, better=better),
-        _numbers(drift, name, rows),
+        _numbers(drift, name, rows, unit),
     )
 
 
-def _numbers(drift: Drift, name: str, rows: list[dict[str, Any]]) -> str:
+def _numbers(drift: Drift, name: str, rows: list[dict[str, Any]], unit: str) -> str:
     body: list[list[Cell]] = []
     for window, row in zip(drift.months, rows, strict=True):
         measured = _value(drift, window, name)
@@ -92,7 +94,8 @@ def _numbers(drift: Drift, name: str, rows: list[dict[str, Any]]) -> str:
             markup.figure(Figure(value=row["test"], low=row["test_low"], high=row["test_high"])),
             markup.figure(window.against.get(name) if measured else None), f"{window.labels.joined:,}",
         ])  # fmt: skip
-    header = ("month", "kind", "versions", markup.plain(name), "on test rows", "difference", "labelled rows")
+    shown = markup.head(name, unit)
+    header = ("month", "kind", "versions", shown, "on test rows", "difference", "labelled rows")
     return markup.table(f"{markup.plain(name)} by month", header, body, numbers=3)
 
 
@@ -157,7 +160,9 @@ def _sampled(drift: Drift) -> str:
     return markup.paragraph(f"Figures are of a sample of the rows, chosen by their keys: {', '.join(parts)}.")
 
 
-def _calibration(drift: Drift) -> str:
+def _calibration(drift: Drift, unit: str) -> str:
+    if drift.task == "regression":
+        return _recalibrated(drift, unit)
     rows: list[list[Cell]] = [
         [month(one), *map(markup.figure, _beyond(drift, one)), markup.figure(one.estimated)]
         for one in drift.months
@@ -173,6 +178,18 @@ def _calibration(drift: Drift) -> str:
             header, rows, numbers=1,
         ),
     )  # fmt: skip
+
+
+def _recalibrated(drift: Drift, unit: str) -> str:
+    """Of values, which expect no loss of themselves."""
+    known = [one for one in drift.months if one.recoverable]
+    if not known:
+        return ""
+    rows: list[list[Cell]] = [[month(one), markup.figure(_beyond(drift, one)[1])] for one in known]
+    told = f"what a recalibration alone would take off the {markup.head(DECIDING[drift.task], unit)}"
+    return markup.details(
+        f"calibration: {told}", markup.table(told, ("month", "recoverable"), rows, numbers=1)
+    )
 
 
 def _beyond(drift: Drift, window: Window) -> tuple[Figure | None, Figure | None]:

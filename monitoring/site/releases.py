@@ -13,15 +13,15 @@ SHOWN = 10  # rows of the history at once
 STAGES = ("production", "staging")
 
 
-def stages(state: State) -> str:
-    """One card for each stage, production and staging always."""
+def stages(state: State, unit: str = "") -> str:
+    """One card for each stage, production and staging always. `unit`: of the target."""
     names = [*STAGES, *sorted(state.now.keys() - set(STAGES))]
-    cards = "\n".join(_card(state, name, state.now.get(name)) for name in names)
+    cards = "\n".join(_card(state, name, state.now.get(name), unit) for name in names)
     return markup.section("stages", "Now", f'<div class="cards">\n{cards}\n</div>')
 
 
-def history(state: State) -> str:
-    """Stage changes and versions, the newest first."""
+def history(state: State, unit: str = "") -> str:
+    """Stage changes and versions, the newest first. `unit`: of the target."""
     if not state.versions and not state.history:
         return markup.section("history", "History", markup.paragraph("No version has been made yet."))
     changes: list[list[Cell]] = [
@@ -31,7 +31,7 @@ def history(state: State) -> str:
     versions = [_version(state, one) for one in state.versions]
     header = ("stage", "version", "when", "who", "why")
     wide = (
-        "version", "when", "gate", markup.plain(state.deciding), "data", "model", "commit", "who", "what",
+        "version", "when, who", "gate", markup.head(state.deciding, unit), "data", "model, commit", "what",
     )  # fmt: skip
     return markup.section(
         "history", "History",
@@ -79,7 +79,7 @@ def _folding(caption: str, header: Sequence[str], rows: list[list[Cell]]) -> str
     return first + markup.details(f"{len(rest)} more", markup.table(f"{caption}: the rest", header, rest))
 
 
-def _card(state: State, stage: str, now: Change | None) -> str:
+def _card(state: State, stage: str, now: Change | None, unit: str) -> str:
     title = f"<h3>{markup.text(stage)}</h3>"
     if now is None:
         return f'<article class="card empty">{title}{markup.paragraph("Nothing yet.")}</article>'
@@ -89,7 +89,7 @@ def _card(state: State, stage: str, now: Change | None) -> str:
         ("since", Html(f"{markup.moment(now.when).code} by {markup.text(now.who, 60)}")),
         ("why", now.why),
         ("commit", commit(state, now.commit)),
-        *(_record(state, version) if version else []),
+        *(_record(state, version, unit) if version else []),
     ]
     return (
         f'<article class="card">{title}<p class="version">{shown}</p>'
@@ -97,7 +97,7 @@ def _card(state: State, stage: str, now: Change | None) -> str:
     )
 
 
-def _record(state: State, version: Version) -> list[tuple[str, Cell]]:
+def _record(state: State, version: Version, unit: str) -> list[tuple[str, Cell]]:
     record = version.record
     if record is None:
         return [("record", version.problem or "it has none")]
@@ -110,7 +110,7 @@ def _record(state: State, version: Version) -> list[tuple[str, Cell]]:
     if evaluation:
         figure = markup.figure(evaluation.figures.get(state.deciding))
         rows = f"on {evaluation.rows:,} test rows of {evaluation.blocks:,} blocks"
-        found.append((markup.plain(state.deciding), f"{figure}, {rows}"))
+        found.append((markup.head(state.deciding, unit), f"{figure}, {rows}"))
         train = evaluation.windows.get("train")
         if train:
             found.append(("trained on", " to ".join(dict.fromkeys(train[:2]))))
@@ -125,19 +125,22 @@ def _verdict(record: Release) -> str:
 
 
 def _data(record: Release) -> Html:
-    parts = [
-        f'<span class="line">{markup.text(path, 40)} <code>{md5[:7]}</code></span>'
-        for path, md5 in sorted(record.data_md5.items())[:6]
-    ]
-    return Html(" ".join(parts))
+    parts = sorted(record.data_md5.items())[:6]
+    return _lines(*(Html(f"{markup.text(path, 40)} <code>{md5[:7]}</code>") for path, md5 in parts))
+
+
+def _lines(*parts: Html) -> Html:
+    """One below the other."""
+    return Html(" ".join(f'<span class="line">{part.code}</span>' for part in parts))
 
 
 def _version(state: State, one: Version) -> list[Cell]:
     record, evaluation = one.record, one.evaluation
     figure = evaluation.figures.get(state.deciding) if evaluation else None
+    model = Html(f'<code class="short">{record.model_sha256[:9]}</code>' if record else "–")
     return [
-        one.version, markup.moment(one.when), record.gate.verdict if record else "–", markup.figure(figure),
+        one.version, _lines(markup.moment(one.when), Html(markup.text(one.who, 60))),
+        record.gate.verdict if record else "–", markup.figure(figure),
         _data(record) if record else "–",
-        Html(f'<code class="short">{record.model_sha256[:9]}</code>') if record else "–",
-        commit(state, one.commit), one.who, one.problem or one.why,
+        _lines(model, commit(state, one.commit)), one.problem or one.why,
     ]  # fmt: skip

@@ -52,5 +52,7 @@ def _features(month: Month, raw: Path) -> pl.DataFrame:
     """Of every raw month up to this one: features look back."""
     params = load()
     until = params.model_copy(update={"data": params.data.model_copy(update={"as_of": str(month)})})
-    ingest.ingest(ingest.connect(params.ingest.source), month, raw)
+    source = ingest.connect(params.ingest.source)
+    ingest.check(source, month, "--month", "choose one of these months, or give the rows with --input")
+    ingest.ingest(source, month, raw)
     return featurize.build(until, raw)

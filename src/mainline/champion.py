@@ -152,7 +152,7 @@ def fetch_candidate(root: Path, candidate: Exported) -> None:
         if content is not None and md5 and file_md5(content) != md5:
             raise IntegrityError(
                 f"{path} is not the file that {LOCK} names",
-                remedy=f"`mainline run` makes it anew; `dvc checkout --force {path}` brings it back",
+                remedy=f"`mainline run` makes it anew; `dvc pull --force {path}` brings it back",
             )
     absent = {path: md5 for path, md5 in wanted.items() if not (root / path).exists()}
     (root / ROWS).unlink(missing_ok=True)

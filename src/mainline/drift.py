@@ -59,8 +59,9 @@ class ColumnDrift(Part):
     `constant`: all values are the same, where the reference's are not. `skew`: share of rows whose served
     value is not the one computed from the raw data; null when that was not computed.
 
-    `unknown`: values that the reference has not, or does not name where it had too many for that. Infinite
-    numbers are out of range.
+    `unknown`: values that the reference has not. Where its sketch names only the most frequent ones, those
+    that the model does not know, and `unknown_reference` is their share of the rows that it was tested on;
+    both are 0 where nobody can tell. Infinite numbers are out of range.
     """
 
     name: str
@@ -87,11 +88,12 @@ class Window(Part):
     a month's of the rows that any version answered, the first answer to each key. `versions`: rows by the
     version that answered. `duplicates`: further answers to the same key, not counted in `rows`. `figures`: of
     the labelled rows. `excess`: mean loss beyond what the answered probabilities expect of themselves (0 for
-    a calibrated model, however hard the days are); `against`: figure minus the recorded one, empty for a
-    month with answers of other versions, which has no figure that needs a threshold either; `recoverable`:
-    of the loss, what a recalibration fitted on other blocks takes away. `estimated`: the expected loss by the
-    answered probabilities alone, an estimate. `score` and `target`: their drift. `sampled`: of how many rows
-    these figures are, where there are too many for all to be held; null: of all.
+    a calibrated model, however hard the days are; null for values); `against`: figure minus the recorded one,
+    empty for a month with answers of other versions, which has no figure that needs a threshold either;
+    `recoverable`: of the deciding figure, in its unit, what a recalibration fitted on other blocks takes
+    away. `estimated`: the expected loss by the answered probabilities alone, an estimate. `score` and
+    `target`: their drift. `sampled`: of how many rows these figures are, where there are too many for all to
+    be held; null: of all.
     """
 
     name: str

@@ -239,12 +239,16 @@ def _calibration(path: Path) -> tuple[tuple[float, float], ...]:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """Where the newest run of this work tree is: the server's address without name and password."""
+    """Where the newest run of this work tree is: the server's address without name and password.
+
+    `model`: sha256 of the model that it made, empty before there is one.
+    """
 
     server: str
     experiment: str
     run: str
     told: float  # seconds since 1970
+    model: str = ""
 
     @property
     def page(self) -> str:
@@ -256,7 +260,8 @@ def last_run() -> LastRun | None:
     try:
         last = json.loads(LAST_RUN.read_text())
         server = re.sub(r"//[^/@]*@", "//", last["tracking_uri"])
-        return LastRun(server, str(last["experiment_id"]), str(last["run_id"]), LAST_RUN.stat().st_mtime)
+        told, model = LAST_RUN.stat().st_mtime, str(last.get("model_sha256", ""))
+        return LastRun(server, str(last["experiment_id"]), str(last["run_id"]), told, model)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

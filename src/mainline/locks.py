@@ -18,7 +18,9 @@ from mainline.review import LockState, MissingObject, StaleStage
 
 LOCK = "dvc.lock"
 DELETED = "deleted"  # DVC's word for what the work tree lacks
-WORDS = {DELETED: "is gone", "new": "is not in dvc.lock", "modified": "changed"}
+DISAGREES = "dvc.lock has "
+UNNAMED = "is not in dvc.lock"
+WORDS = {DELETED: "is gone", "new": UNNAMED, "modified": "changed"}
 
 
 class Item(Part):
@@ -84,7 +86,7 @@ def judge(seen: Survey, commit: str, lock_sha256: str | None = None) -> LockStat
 def of_a_run(path: str, seen: Survey) -> bool:
     """A run may change this file for Git: the lock, and the outputs that Git keeps instead of DVC."""
     kept = {out.path for stage in seen.stages for out in stage.outs if not out.cached}
-    return path == LOCK or _inside(path, kept)
+    return path == LOCK or inside(path, kept)
 
 
 def _staleness(seen: Survey) -> tuple[list[StaleStage], list[str]]:
@@ -108,7 +110,7 @@ def _recorded(stage: Stage) -> bool:
 
 def _own_reasons(stage: Stage) -> Iterator[str]:
     if not _recorded(stage):
-        yield "it is not in dvc.lock"
+        yield f"it {UNNAMED}"
         return
     if stage.always:
         yield "it always runs"
@@ -116,7 +118,7 @@ def _own_reasons(stage: Stage) -> Iterator[str]:
         yield "its command changed"
     for out in stage.outs:
         if out.md5 is None:
-            yield f"output {out.path} is not in dvc.lock"
+            yield f"output {out.path} {UNNAMED}"
         elif out.seen and not (out.seen == DELETED and out.cached):
             yield f"output {out.path} {_words(out.seen)}"
     for file, what in {} if stage.frozen else stage.params.items():
@@ -131,7 +133,7 @@ def _dependency(
 ) -> tuple[str, bool]:
     """Why it makes its stage stale, if it does; and whether that could be known."""
     if dep.md5 is None:
-        return f"{dep.path} is not in dvc.lock", True
+        return f"{dep.path} {UNNAMED}", True
     if dep.seen not in ("", DELETED):
         return f"{dep.path} {_words(dep.seen)}", True
     folder = next((p for p in (dep.path, *map(str, PurePosixPath(dep.path).parents)) if p in makers), None)
@@ -148,7 +150,7 @@ def _dependency(
         return "", not dep.seen
     if promised == dep.md5 or out.md5 is None:
         return "", True
-    return f"dvc.lock has {dep.path} as {dep.md5}, but {maker} made {promised or 'no such file'}", True
+    return f"{DISAGREES}{dep.path} as {dep.md5}, but {maker} made {promised or 'no such file'}", True
 
 
 def member(listing: Mapping[str, str], path: str) -> str | None:
@@ -172,11 +174,12 @@ def _downstream(names: set[str], stages: tuple[Stage, ...]) -> set[str]:
     while len(found) != size:
         size = len(found)
         made = {out.path for stage in stages if stage.name in found for out in stage.outs}
-        found |= {s.name for s in stages if any(_inside(dep.path, made) for dep in s.deps)}
+        found |= {s.name for s in stages if any(inside(dep.path, made) for dep in s.deps)}
     return found
 
 
-def _inside(path: str, folders: set[str]) -> bool:
+def inside(path: str, folders: set[str]) -> bool:
+    """Whether it is one of these folders, or lies in one."""
     return path in folders or any(str(parent) in folders for parent in PurePosixPath(path).parents)
 
 

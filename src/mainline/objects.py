@@ -44,6 +44,30 @@ class Sound:
     damaged: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What became of outputs: brought as the lock has them; lacking, as nowhere to be had (`problem`: why).
+
+    `kept`: where lies now what was in an output's place and in no cache.
+    """
+
+    brought: list[str]
+    lacking: list[str]
+    kept: dict[str, str]
+    problem: str
+
+
+def bring(root: Path, outputs: list[str], *, fetch: bool) -> Brought:
+    """Put these outputs of dvc.lock into the work tree from DVC's cache, with `fetch` from the remote too.
+
+    What nothing could bring back is moved to `.mainline/replaced`, or, where a `.dvc` file names it, left: it
+    is new data. Raises StorageError, also when another run is at these outputs.
+    """
+    wanted = dict.fromkeys(outputs, "")
+    said = _ask(root, "bring" if fetch else "restore", wanted, f"bring {', '.join(outputs)}", WHOLE)
+    return Brought(**{**said, "problem": SECRETS.sub("//", said["problem"])})
+
+
 def fetch(root: Path, wanted: Mapping[str, str]) -> None:
     """Write the object of each md5 to its path, relative to `root`; what is there already is replaced.
 

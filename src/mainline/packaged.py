@@ -89,7 +89,7 @@ def pull(root: Path, candidate: Exported, outs: Mapping[str, str]) -> None:
         if file_md5((root / path).read_bytes()) != md5:
             raise IntegrityError(
                 f"{path} is not the file that {LOCK} names",
-                remedy=f"`dvc checkout --force {path}` brings it back",
+                remedy=f"`dvc pull --force {path}` brings it back",
             )
 
 

@@ -82,10 +82,12 @@ class GatePolicy(Section):
 class RetrainPolicy(Section):
     """What the bot may do. `schedule`: weekdays on which it may open a pull request; none named: any.
 
-    `gpu_hours`: of trainings in a calendar month.
+    `train_months`: to so many the training window grows with the data; then it slides. `gpu_hours`: of a
+    calendar month.
     """
 
     where: Literal["ci", "here"]
+    train_months: Count
     schedule: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]]
     open_limit: Count
     daily_limit: Count

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from mainline.records import Part, Record, write_atomically
 
 QUANTILES = 101  # points of the sketch: the minimum, every hundredth, the maximum
-CATEGORIES = 40  # most frequent values that are named; the rest is OTHER
+CATEGORIES = 200  # most frequent values that are named; the rest is OTHER, in which no shift is seen
 OTHER = "(other)"
 
 

@@ -39,6 +39,7 @@ ENVIRONMENT = {  # a server that hangs must not hold a release up; the user's ow
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+TRAINED = "model.sha256"  # tag of a training's run: of the weights that it made
 RELEASE = "mainline.release"  # tag of the run that holds a version's files: its Git tag
 
 
@@ -123,6 +124,14 @@ class Registry:
         """Remember what an alias has, where that is right already."""
         with _answering(self.uri):
             self._mark(model, stage, "" if number is None else str(number))
+
+    def run_of(self, weights: str) -> str | None:
+        """The latest run that made weights of this sha256, by the tag that a training gives; None: no run."""
+        with _answering(self.uri):
+            experiments = [one.experiment_id for one in self.client.search_experiments(max_results=1000)]
+            query, newest = f"tags.`{TRAINED}` = '{weights}'", ["attributes.start_time DESC"]
+            found = self.client.search_runs(experiments, query, max_results=1, order_by=newest)
+            return str(found[0].info.run_id) if found else None
 
     def _mark(self, model: str, stage: str, text: str) -> None:
         if text:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 LONGEST = 40  # characters of a parameter's value that are told
+ENTRIES = 8  # of a list, that are told
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 CONFLICT = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
 SECRETS = re.compile(r"//[^/@\s]*@")
@@ -124,10 +125,32 @@ def _leaves(dep: Any, words: Any) -> Any:
 
 
 def _told(one: Change) -> str:
-    """As DVC would say it of a key, with both values where there are two."""
+    """As DVC would say it of a key, with both values where there are two; of lists, what differs."""
     if one.before is None or one.after is None:
         return "new" if one.before is None else "deleted"
-    return f"{one.after[:LONGEST]}, was {one.before[:LONGEST]}"
+    before, after = json.loads(one.before), json.loads(one.after)
+    if isinstance(before, list) and isinstance(after, list):
+        told = [*_more("added", after, before), *_more("removed", before, after)]
+        if told or sorted(one.before) == sorted(one.after):
+            return f"another list: {'; '.join(told) or 'the order'}"
+    pairs = zip(one.before, one.after, strict=False)
+    same = next((at for at, (old, new) in enumerate(pairs) if old != new), 0)
+    start = max(same - LONGEST // 2, 0)
+    return f"{_cut(one.after, start)}, was {_cut(one.before, start)}"
+
+
+def _more(word: str, these: list[Any], those: list[Any]) -> list[str]:
+    """What only `these` has, in words; a requirement as it is, anything else as JSON."""
+    more = [one if isinstance(one, str) else json.dumps(one) for one in these if one not in those]
+    rest = [f"and {len(more) - ENTRIES} more"] if len(more) > ENTRIES else []
+    return [f"{word} {', '.join([*(_cut(one, 0) for one in more[:ENTRIES]), *rest])}"] if more else []
+
+
+def _cut(text: str, start: int) -> str:
+    if len(text) <= LONGEST:
+        return text
+    end = start + LONGEST
+    return f"{'…' if start else ''}{text[start:end]}{'…' if len(text) > end else ''}"
 
 
 def _outputs(repo: Repo) -> Iterator[Output]:
@@ -147,11 +170,11 @@ def _with_remote(repo: Repo, stages: tuple[Stage, ...], name: str | None) -> Sur
             sizes[out.hash_info.value] = out.meta.size
     listings: dict[str, dict[str, str]] = {}
     missing: list[MissingObject] = []
-    objects = 0
+    objects, absent = 0, ""
     for (remote, algorithm), paths in stores.items():
         store = repo.cloud.get_remote_odb(remote, "status", hash_name=algorithm)
         if store.fs.protocol == "local" and not store.fs.exists(repo.cloud.get_remote(remote).path):
-            return Survey(stages=stages, remote=name, problem=f"the folder of remote {remote} does not exist")
+            absent = f"the folder of remote {remote} does not exist"
         read, found = _listings(store, paths)
         wanted = _objects(paths, read)
         there = _existing(store, {md5 for md5 in wanted if MD5.fullmatch(md5)})
@@ -165,6 +188,8 @@ def _with_remote(repo: Repo, stages: tuple[Stage, ...], name: str | None) -> Sur
             found += _damaged(store, paths, read, sizes, there)
         missing += [one.model_copy(update={"here": _here(caches[algorithm], one)}) for one in found]
         objects += len(wanted) + sum(md5.endswith(".dir") for md5 in paths)
+    if absent and not all(item.here for item in missing):  # else it is a first push that makes it
+        return Survey(stages=stages, remote=name, problem=absent)
     missing.sort(key=lambda item: (item.path, item.file))
     return Survey(stages=stages, listings=listings, remote=name, objects=objects, missing=tuple(missing))
 

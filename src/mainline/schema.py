@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ TARGETS: dict[Task, tuple[DType, ...]] = {
     "multiclass": ("string",),
     "regression": NUMBERS,
 }
+# The name of the model's answer, which the ONNX graph has beside its features.
+ANSWERS: dict[Task, str] = {"binary": "probability", "multiclass": "probability", "regression": "value"}
+INSIDE = " -.%()"  # in a column's name after its first character; each is tried from raw data to the service
+LONGEST = 100  # characters of a column's name
 Rule = tuple[bool, str]  # broken, and the words for it
 
 
@@ -48,10 +53,27 @@ def _twice(what: str, names: Sequence[str]) -> Rule:
     return bool(again), f"{', '.join(again)} is a {what} twice"
 
 
+PLAIN = (
+    "its name is not plain: it stands in JSON, SQL, ONNX and tables, so it has letters and digits of any "
+    f"script (composed: Unicode's NFC) and _, after the first one also spaces and {' '.join(INSIDE[1:])}, "
+    f"and at most {LONGEST} characters"
+)
+
+
+def _plain(name: str) -> bool:
+    """Nothing that quotes, breaks a line or a path, or cannot be seen; what looks the same is the same."""
+    kinds = [unicodedata.category(character)[0] for character in name]
+    known = all(c in f"_{INSIDE}" or kind in "LMN" for c, kind in zip(name, kinds, strict=True))
+    begins = name[0] == "_" or kinds[0] in "LN"
+    composed = unicodedata.is_normalized("NFC", name)
+    return known and begins and composed and name == name.rstrip() and len(name) <= LONGEST
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: its type, what it means, and which values are possible.
 
+    `name` has letters and digits of any script and _, and after the first one also spaces and - . % ( ).
     `minimum` and `maximum` are inclusive and in `unit`. `values` closes the set of a categorical column;
     empty leaves it open. `example` is a plausible value, shown in the service's documentation.
 
@@ -70,8 +92,10 @@ class Column:
 
     def __post_init__(self) -> None:
         ends = [end for end in (self.minimum, self.maximum) if end is not None]
+        named = isinstance(self.name, str) and self.name != ""
         _refuse(f"column {self.name!r}", (
-            (not isinstance(self.name, str) or not self.name, "its name is no text"),
+            (not named, "its name is no text"),
+            (named and not _plain(self.name), PLAIN),
             _other("it", self.dtype, get_args(DType)),
             (bool(ends) and self.dtype not in NUMBERS, f"a {self.dtype} has no minimum and no maximum"),
             (any(end != end for end in ends) or ends != sorted(ends), "its minimum is above its maximum"),
@@ -176,6 +200,8 @@ class FeatureTable:
         features = [column.name for column in self.features]
         for role, column in own.items():
             yield column.name in features, f"{role} {column.name} is a feature, too"
+        answer = ANSWERS[self.task]
+        yield answer in features, f"feature {answer} has the name of the model's answer"
         yield _twice("feature", features)
         yield _twice("slice", [column.name for column in self.slices])
         yield _twice("key, time, target or excluded", [column.name for column in own.values()])

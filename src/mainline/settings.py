@@ -43,6 +43,10 @@ class Month:
         index = self.year * 12 + self.month - 1 + months
         return Month(index // 12, index % 12 + 1)
 
+    def since(self, other: Month) -> int:
+        """Months from the other one to this (negative: it is earlier)."""
+        return (self.year - other.year) * 12 + self.month - other.month
+
     @property
     def first_day(self) -> date:
         return date(self.year, self.month, 1)

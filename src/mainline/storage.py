@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +31,8 @@ TOKENS = ("READ_TOKEN", "PUSH_TOKEN")  # as the workflows name them
 # What DVC says to people who type its commands one by one; a pipeline's reader does not need it.
 CHATTER = re.compile(
     r"^(> |Updating lock file|Generating lock file|To track the changes|To enable auto staging|"
-    r"\tgit add |\tdvc config |Use `dvc push`|Data and pipelines are up to date|$)"
+    r"'.+' didn't change, skipping$|\tgit add |\tdvc config |Use `dvc push`|"
+    r"Data and pipelines are up to date|$)"
 )
 
 
@@ -64,8 +65,9 @@ class Dvc:
     ) -> Outcome:
         """Run `dvc repro`, passing each line worth reading to `on_line` as it comes.
 
-        `force`: every stage. `pull`: fetch what changed stages need, and do without the rest. `lookout`: may
-        end it as a signal does.
+        `force`: every stage. `pull`: fetch what changed stages need, and do without the rest; what is here
+        must be the lock's (`verbs.bringing` sees to it), as DVC takes other bytes for absent ones. `lookout`:
+        may end it as a signal does.
 
         SIGTERM and Ctrl-C reach the running stage, which saves its state; we wait for it.
         Never raises for a failed stage: that is `failed`. Raises SupersededError when `lookout` ended it, and
@@ -107,11 +109,23 @@ class Dvc:
         if found := self.leftover():
             lock = self.lock()
             kept = {name: stage for name, stage in lock["stages"].items() if name not in found}
-            text = yaml.safe_dump(
-                {**lock, "stages": kept}, sort_keys=False, width=sys.maxsize, allow_unicode=True
-            )
-            write_atomically(self.root / LOCK, text.encode())
+            self._write({**lock, "stages": kept})
         return found
+
+    def invalidate(self, names: Collection[str]) -> None:
+        """Make dvc.lock say of these stages that their command is another one, so that they run again.
+
+        They keep their place in it. Raises StorageError as `lock` does.
+        """
+        lock = self.lock()
+        stages = lock.get("stages") or {}
+        again = {name: {**stage, "cmd": ""} for name, stage in stages.items() if name in names}
+        if again:
+            self._write({**lock, "stages": {**stages, **again}})
+
+    def _write(self, lock: dict[str, Any]) -> None:
+        text = yaml.safe_dump(lock, sort_keys=False, width=sys.maxsize, allow_unicode=True)
+        write_atomically(self.root / LOCK, text.encode())
 
     def leftover(self) -> dict[str, list[str]]:
         """As `forget`, and nothing is taken out."""

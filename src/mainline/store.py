@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any
 
 from mainline.objects import Digests, Sound, of_bytes
 
+REPLACED = Path(".mainline/replaced")
 AT_ONCE = 8  # objects that are read
 
 
@@ -25,9 +27,12 @@ def main() -> None:
     wanted: dict[str, str] = json.load(sys.stdin)
     verb = sys.argv[1]
     if verb == "read":
-        print(json.dumps(_read(list(wanted))))
+        said = _read(list(wanted))
+    elif verb in ("bring", "restore"):
+        said = _bring(list(wanted), fetch=verb == "bring")
     else:
-        print(json.dumps(_fetch(wanted) if verb == "fetch" else _look(wanted, add=verb == "put")))
+        said = _fetch(wanted) if verb == "fetch" else _look(wanted, add=verb == "put")
+    print(json.dumps(said))
 
 
 def _fetch(wanted: Mapping[str, str]) -> dict[str, Any]:
@@ -77,6 +82,59 @@ def _look(wanted: Mapping[str, str], *, add: bool) -> dict[str, Any]:
         except Exception as error:  # as many kinds as there are stores
             problem = f"{type(error).__name__}: {error}"[:500]
     return {"there": there, "problem": problem}
+
+
+def _bring(paths: list[str], *, fetch: bool) -> dict[str, Any]:
+    """What `Brought` says. Ends with DVC's error when another process writes one of them."""
+    from dvc.repo import Repo
+    from dvc.rwlock import rwlock
+
+    kept, problem = {}, ""
+    with Repo() as repo:
+        outs = {str(out): out for out in repo.index.outs if str(out) in paths}
+        cold = [path for path, out in outs.items() if out.changed_cache()]
+        try:
+            if fetch and cold:
+                repo.fetch(targets=cold)
+        except Exception as error:  # as many kinds as there are stores
+            problem = f"{type(error).__name__}: {error}"[:500]
+        lacking = [path for path in cold if outs[path].changed_cache()]
+        here = {path: out for path, out in outs.items() if path not in lacking}
+        places, hardlink = [out.fs_path for out in here.values()], repo.config["core"].get("hardlink_lock")
+        with rwlock(repo.tmp_dir, repo.fs, "mainline run", [], places, bool(hardlink)):
+            strange = {path for path, out in here.items() if _strange(out)}
+            brought = [path for path, out in here.items() if path not in strange or not _added(out)]
+            kept = {path: _move_aside(Path(path)) for path in brought if path in strange}
+            if brought:
+                repo.checkout(targets=brought, force=True)
+    return {"brought": brought, "lacking": lacking, "kept": kept, "problem": problem}
+
+
+def _added(out: Any) -> bool:
+    """Whether a `.dvc` file names it, so that no stage makes it."""
+    return not hasattr(out.stage, "cmd_changed")
+
+
+def _strange(out: Any) -> bool:
+    """Whether something is here that DVC's cache does not have, so that nothing could bring it back."""
+    from dvc_data.hashfile.build import build
+
+    if not out.exists:
+        return False
+    found: Any  # a Tree where it is a folder
+    _, _, found = build(out.cache, out.fs_path, out.fs, out.hash_name, ignore=out.dvcignore, dry_run=True)
+    folder = found.hash_info.isdir
+    md5s = [info.value for _, _, info in found] if folder else [found.hash_info.value]
+    return not all(Path(out.cache.oid_to_path(md5)).is_file() for md5 in md5s)
+
+
+def _move_aside(path: Path) -> str:
+    place, number = REPLACED / path, 1
+    while place.exists():
+        place, number = REPLACED / f"{path}.{number}", number + 1
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(path, place)
+    return place.as_posix()
 
 
 def _read(md5s: list[str]) -> dict[str, Any]:

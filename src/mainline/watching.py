@@ -7,6 +7,7 @@ Labelled loss and calibration decide; drift explains. A retraining is asked for 
   certainly better on the newest month, by at least `gain`; or
 - that recoverable loss is certain over all windows together, at least `gain`, and seen in `persistence` of
   them, and the backtest, where there is one, does not say that a retrained model is worse; or
+- the training window still grows, and the backtest shows such a gain of learning from more months; or
 - there are no labels to judge by, the answers have moved far in all windows, and the backtest shows a gain.
 
 Anything less is a closer look, or quiet where the backtest has answered it: a loss that is higher because
@@ -22,21 +23,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from mainline import watchrules
+from mainline import backtests, watchrules
 from mainline.drift import Drift
-from mainline.findings import SEVERITY, Finding, Verdict, finding, interval, turn, worsening
+from mainline.findings import SEVERITY, Finding, Verdict, finding, worsening
 from mainline.policy import MonitorPolicy
 from mainline.records import Record
-from mainline.settings import Month
 from mainline.watchrules import DECIDING
 
-__all__ = ["Finding", "Verdict", "Watch", "decide", "newest_labelled_month", "wants_backtest"]
-
-ALARMS = ("loss", "excess", "recoverable", "lasting drift")  # names of findings that a backtest can decide
+__all__ = ["Finding", "Verdict", "Watch", "decide"]
 
 
 class Watch(Record):
@@ -69,7 +67,7 @@ def decide(drift: Drift, policy: MonitorPolicy) -> Watch:
         *watchrules.drifted(drift, policy, labelled=current),
     ]
     waiting = _cooldown(drift, policy)
-    found += _backtest(drift, found, policy, waiting=bool(waiting))
+    found += backtests.findings(drift, found, policy, waiting=bool(waiting))
     found = [_answered(one, found) for one in found]
     verdict, reason, held = _verdict(found, drift, waiting)
     found += held
@@ -84,56 +82,7 @@ def decide(drift: Drift, policy: MonitorPolicy) -> Watch:
     )
 
 
-def wants_backtest(watch: Watch) -> bool:
-    """Whether a backtest would change the answer: an alarm stands, and nothing holds a retraining back."""
-    names = {(one.name, one.outcome) for one in watch.findings}
-    held = any(one.kind == "fault" and one.outcome == "watch" for one in watch.findings)
-    return ("backtest", "watch") in names and not held
-
-
-def newest_labelled_month(drift: Drift, share: float) -> str | None:
-    """The newest whole calendar month with labels that the model in production has answered in, and has not
-    been tested on yet.
-    """
-    known = max((months[-1] for months in drift.reference.windows.values() if months), default="")
-    for window in reversed(drift.months):
-        month = Month.parse(window.first[:7])
-        whole = window.last == (month.plus(1).first_day - timedelta(days=1)).isoformat()
-        answered = drift.reference.version in window.versions
-        if whole and answered and str(month) > known and (window.labels.share or 0) >= share:
-            return str(month)
-    return None
-
-
 # What a retraining would bring, and what holds it back.
-
-
-def _backtest(
-    drift: Drift, found: Sequence[Finding], policy: MonitorPolicy, *, waiting: bool
-) -> list[Finding]:
-    alarms = [one for one in found if one.name in ALARMS and SEVERITY[one.outcome] >= SEVERITY["watch"]]
-    name = DECIDING[drift.task]
-    month = newest_labelled_month(drift, policy.labelled_share)
-    if drift.backtest is None:
-        if not alarms:
-            return []
-        text = (
-            f"not run: would a model trained up to {month} be better?" if month else "no new labelled month"
-        )
-        outcome: Verdict = "watch" if month and not waiting else "quiet"
-        return [finding("backtest", "backtest", outcome, month or "", None, policy.limits.gain, text)]
-    figure = drift.backtest.get(name)
-    turned = worsening(name, figure)
-    text = f"a retrained model: {name.replace('_', ' ')} {interval(figure)} on the newest month"
-    if figure is None or turned is None:
-        return [
-            finding(
-                "backtest", "backtest", "quiet", month or "", None, policy.limits.gain, f"{text}: cannot tell"
-            )
-        ]
-    gains = turned[1] < 0 and -turn(name, figure.value or 0) >= policy.limits.gain
-    outcome = "retrain" if gains and alarms else "quiet"
-    return [finding("backtest", "backtest", outcome, month or "", figure.value, policy.limits.gain, text)]
 
 
 def _answered(one: Finding, found: Sequence[Finding]) -> Finding:
@@ -192,7 +141,7 @@ def _evidence(verdict: Verdict, found: Sequence[Finding], drift: Drift, policy: 
     facts = {
         "verdict": verdict,
         "release": [drift.reference.model, drift.reference.version],
-        "month": newest_labelled_month(drift, policy.labelled_share),
+        "month": backtests.newest_labelled_month(drift, policy.labelled_share),
         "asks": [] if verdict == "retrain" else sorted(asks),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -111,7 +111,7 @@ def _column_faults(window: str, column: ColumnDrift, policy: MonitorPolicy) -> I
         yield over("constant", "fault", window, column.name, distance, policy.limits.constant_distance, text)
     jumps = (
         ("nulls", "without a value", column.nulls, column.nulls_reference),
-        ("unknown", "values that training did not have", column.unknown, column.unknown_reference),
+        ("unknown", "values that the model does not know", column.unknown, column.unknown_reference),
         (
             "out of range",
             "outside what the schema allows",
@@ -121,7 +121,8 @@ def _column_faults(window: str, column: ColumnDrift, policy: MonitorPolicy) -> I
     )
     for what, meaning, share, before in jumps:
         limit = policy.limits.nulls if what == "nulls" else policy.limits.share
-        text = f"{name}: {percent(share)} {meaning}, {percent(before)} in training"
+        when = "when it was made" if what == "unknown" else "in training"
+        text = f"{name}: {percent(share)} {meaning}, {percent(before)} {when}"
         yield over(what, "fault", window, column.name, share - before, limit, text)
     if column.skew is not None:
         text = f"{name}: {percent(column.skew)} of the served values are not those computed from the raw data"
@@ -134,11 +135,11 @@ def _column_faults(window: str, column: ColumnDrift, policy: MonitorPolicy) -> I
 def performance(task: Task, judged: Sequence[Window], policy: MonitorPolicy) -> list[Finding]:
     """The alarms over all judged windows together; the newest must show the same."""
     name = DECIDING[task]
-    return [
-        _loss(name, judged),
-        _excess([(window, window.excess) for window in judged]),
-        _recoverable([(window, window.recoverable) for window in judged], policy),
-    ]
+    found = [_loss(name, judged)]
+    if task != "regression":  # a value expects no loss of itself
+        found.append(_excess([(window, window.excess) for window in judged]))
+    what = name if task == "regression" else "loss"
+    return [*found, _recoverable([(window, window.recoverable) for window in judged], policy, what)]
 
 
 Pairs = Sequence[tuple[Window, Figure | None]]
@@ -168,12 +169,12 @@ def _excess(pairs: Pairs) -> Finding:
     return finding("excess", "calibration", "watch" if alarm else "quiet", span, value, 0.0, text)
 
 
-def _recoverable(pairs: Pairs, policy: MonitorPolicy) -> Finding:
+def _recoverable(pairs: Pairs, policy: MonitorPolicy, what: str) -> Finding:
     joined = together(pairs)
     span = period([window for window, _ in pairs])
     low, value, _ = ends(joined)
     seen = sum(figure is not None and (figure.value or 0) > 0 for _, figure in pairs)
-    text = f"a recalibration alone would take {interval(joined)} off the loss"
+    text = f"a recalibration alone would take {interval(joined)} off the {what}"
     certain = low is not None and low > 0 and value is not None and same_side(value, pairs[-1][1])
     if certain and value is not None and value >= policy.limits.gain and seen >= policy.limits.persistence:
         text = f"{text}, in {seen} of {len(pairs)} windows"

@@ -8,9 +8,10 @@ import json
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 
-from mainline.errors import DISK_FULL, Interrupted, MainlineError, StorageError
+from mainline.errors import DISK_FULL, ConfigError, Interrupted, MainlineError, StorageError
 from mainline.interrupts import insistent
 from mainline.records import write_atomically
 from pipeline import determinism, paths
@@ -28,6 +29,7 @@ STAGES = {
     "walkforward": "the model against the baselines, month after month (not a DVC stage)",
 }
 MODULES = {"params": "interface"}  # it checks first what `params` imports
+FIRST = "ingest"  # asks the same first: plain `dvc repro` would find it after the training
 FEATURES_TOO = ["validate", "--features"]
 
 
@@ -46,33 +48,59 @@ def main(arguments: list[str] | None = None) -> int:
     (paths.STAGES / f"{name}.json").unlink(missing_ok=True)  # a crash must not be told by an old exit code
     determinism.pin()
     try:
+        if arguments[0] == FIRST:  # by name, as it makes none of the bytes: no dep of the stage
+            importlib.import_module("pipeline.interface").main([])
         module = importlib.import_module(f"pipeline.{MODULES.get(arguments[0], arguments[0])}")
         imported = time.perf_counter()
         with insistent():
             code = module.main(arguments[1:]) or 0
-    except MainlineError as error:
-        print(f"{arguments[0]}: {error}", file=sys.stderr)
-        imported, code = started, error.exit_code
-    except KeyboardInterrupt:
-        stopped = Interrupted("stopped", remedy="run the same command again")
-        print(f"{arguments[0]}: {stopped}", file=sys.stderr)
-        imported, code = started, stopped.exit_code
-    except OSError as error:
-        if error.errno not in DISK_FULL:
+    except (Exception, KeyboardInterrupt) as error:
+        told = _foreseen(error)
+        if told is None:
             raise
-        full = StorageError(
-            f"no room to write {error.filename or 'an output'}",
-            why=error.strerror or "",
-            remedy="free disk space (old cache objects: dvc gc -w), then run the same command again",
-        )
-        print(f"{arguments[0]}: {full}", file=sys.stderr)
-        imported, code = started, full.exit_code
+        print(f"{arguments[0]}: {told}", file=sys.stderr)
+        imported, code = started, told.exit_code
     seconds = {
         "startup": startup + imported - started,
         "total": startup + time.perf_counter() - started,
     }
     _note(name, code, seconds)
     return code
+
+
+def _foreseen(error: BaseException) -> MainlineError | None:
+    """The same as an error of ours; None for a crash, whose traceback is to be seen."""
+    if isinstance(error, MainlineError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("stopped", remedy="run the same command again")
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return StorageError(
+            f"no room to write {error.filename or 'an output'}",
+            why=error.strerror or "",
+            remedy="free disk space (old cache objects: dvc gc -w), then run the same command again",
+        )
+    return _of_use_case(error)
+
+
+def _of_use_case(error: BaseException) -> ConfigError | None:
+    """A file of the use case whose import raised, and the line there; None where something else did."""
+    places = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"].partition(".")[0] == "usecase"
+    ]
+    if isinstance(error, SyntaxError) and Path(error.filename or "").parent.name == "usecase":
+        places.append((error.filename or "", error.lineno or 1))
+    if not places:
+        return None
+    file, line = places[-1]
+    said = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
+    return ConfigError(
+        f"src/usecase/{Path(file).name}, line {line}: {type(error).__name__}: {said}",
+        why="the file cannot be imported, so no stage that reads it can run",
+        remedy="correct it there; `python -m pipeline params` asks again, in half a second",
+    )
 
 
 def _usage() -> str:

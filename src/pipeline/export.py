@@ -8,6 +8,7 @@ import polars as pl
 
 from mainline.errors import ParityError
 from mainline.records import Features, Metrics, Training, write_atomically
+from mainline.schema import ANSWERS
 from pipeline import frames, params, paths
 from pipeline.exporting import card, manifest, onnx_graph
 from pipeline.exporting.manifest import file_sha256
@@ -39,7 +40,7 @@ def main(_arguments: list[str]) -> int:
         record = manifest.build(
             FEATURES,
             predictor.spec.vocabularies,
-            onnx_graph.OUTPUTS[FEATURES.task],
+            ANSWERS[FEATURES.task],
             [paths.WEIGHTS, paths.ONNX, paths.CARD],
             features=features,
             training=training,
@@ -96,6 +97,6 @@ def _words() -> card.Words:
 def _track(tracker: Tracker, predictor: Predictor) -> None:
     spec = predictor.spec
     inputs = [(name, "string") for name in spec.categorical] + [(name, "float") for name in spec.numeric]
-    tracker.onnx_model(paths.ONNX, inputs, [onnx_graph.OUTPUTS[spec.task]])
+    tracker.onnx_model(paths.ONNX, inputs, [ANSWERS[spec.task]])
     for path in (paths.CARD, paths.MANIFEST):
         tracker.artifact(path)

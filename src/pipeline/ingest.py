@@ -57,19 +57,15 @@ def connect(name: str) -> Source:
     raise ConfigError(
         f"ingest.source {name!r} is neither a source of the use case, nor a folder, nor an s3:// prefix",
         why="it is a file" if Path(name).is_file() else "there is no such folder, seen from params.yaml",
-        remedy=f"choose one of {', '.join(usecase_source.SOURCES)}, or give a folder that exists",
+        remedy=" or ".join(
+            [*(f"choose {one}" for one in usecase_source.SOURCES), "give a folder that exists"]
+        ),
     )
 
 
 def ingest(source: Source, last: Month, target: Path) -> dict[str, int]:
     """Write every month up to `last`, remove the files of all others; return rows by table."""
-    if last not in source.months:
-        have = f"{source.months[0]} to {source.months[-1]}" if source.months else "no month"
-        raise ConfigError(
-            f"data.as_of {last} is outside the data",
-            why=f"{source.name} has {have}",
-            remedy="set data.as_of in params.yaml to one of these months",
-        )
+    check(source, last, "data.as_of", "set data.as_of in params.yaml to one of these months")
     wanted = [month for month in source.months if month <= last]
     rows = {table.name: 0 for table in RAW}
     with frames.Reader() as reader:
@@ -84,6 +80,15 @@ def ingest(source: Source, last: Month, target: Path) -> dict[str, int]:
     return rows
 
 
+def check(source: Source, month: Month, asked: str, remedy: str) -> None:
+    """Raises ConfigError, which names what `asked` for it, unless the source has the month."""
+    if month not in source.months:
+        have = f"{source.months[0]} to {source.months[-1]}" if source.months else "no month"
+        raise ConfigError(
+            f"{asked} {month} is outside the data", why=f"{source.name} has {have}", remedy=remedy
+        )
+
+
 def raw_path(root: Path, table: Table, month: Month) -> Path:
     """The file of one month of one raw table."""
     return root / table.name / f"month={month}.parquet"
@@ -96,20 +101,32 @@ def _sweep(target: Path, keep: set[Path]) -> None:
 
 
 def _listed(root: str) -> list[Month]:
-    """The months of which a Parquet prefix holds any table; one that lacks a table fails when it is read."""
+    """The months of which a Parquet prefix holds any table; one that lacks a table fails when it is read.
+
+    Raises SourceError, also for another Parquet file beside them: its rows would be left out in silence.
+    """
     names = _names_s3(root) if root.startswith("s3://") else _names(root)
-    if not names:
+    if not any(name.startswith("month=") for name in names):
         raise _nothing(root)
     try:
-        return sorted({Month.parse(name.removeprefix("month=").removesuffix(".parquet")) for name in names})
+        return sorted({_month_of(name) for name in names})
     except ConfigError as error:
         raise SourceError(
-            f"{root} holds a file that is no month", why=error.what, remedy=error.remedy
+            f"{root} holds a file that is no month",
+            why=error.what,
+            remedy="name it month=YYYY-MM.parquet, or put it elsewhere",
         ) from None
 
 
+def _month_of(name: str) -> Month:
+    month = Month.parse(name.removeprefix("month=").removesuffix(".parquet"), name=repr(name))
+    if name != f"month={month}.parquet":
+        raise ConfigError(f"{name!r} is not month={month}.parquet")
+    return month
+
+
 def _names(root: str) -> list[str]:
-    return [path.name for table in RAW for path in Path(root, table.name).glob("month=*.parquet")]
+    return [path.name for table in RAW for path in Path(root, table.name).glob("*.parquet")]
 
 
 def _nothing(root: str) -> SourceError:
@@ -136,7 +153,7 @@ def _names_s3(root: str) -> list[str]:
     store = s3fs.S3FileSystem(config_kwargs=S3_LIST, use_listings_cache=False, skip_instance_cache=True)
     store.retries = 1
     try:
-        paths = [path for table in RAW for path in store.glob(f"{root}/{table.name}/month=*.parquet")]
+        paths = [path for table in RAW for path in store.glob(f"{root}/{table.name}/*.parquet")]
     except (OSError, BotoCoreError) as error:
         raise _unreadable(root, frames.why(error)) from None
     return [path.rsplit("/", 1)[-1] for path in paths]

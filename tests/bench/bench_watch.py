@@ -48,7 +48,10 @@ FAULTS = (
     "null:seats:0.9",
     "flip",
 )
-RULES = ("the watch", "the watch, no backtest", "Evidently's default", "above recorded")
+RULES = (
+    "the watch", "the watch, alarms alone", "the watch, no backtest", "Evidently's default", "above recorded",
+)  # fmt: skip
+EVIDENTLY, ABOVE = RULES[-2:]
 Answers = dict[str, bool]
 
 
@@ -87,11 +90,14 @@ def main() -> int:
 def _case(flights: Flights, model: int, month: int) -> Case:
     record, gain = flights.hindsight(model, month)
     watch = watching.decide(record, flights.policy)
+    slides = flights.policy.retrain.model_copy(update={"train_months": 1})  # more months are no reason
+    alarms = watching.decide(record, flights.policy.model_copy(update={"retrain": slides}))
     alone = watching.decide(record.model_copy(update={"backtest": None}), flights.policy)
     recorded = record.reference.figures[LOSS].high
     seen = next(one for one in record.months if one.first[:7] == f"2013-{month:02}").figures[LOSS].value
     told = (
         watch.verdict == "retrain",
+        alarms.verdict == "retrain",
         alone.verdict == "retrain",
         _evidently(flights, model, month) >= 0.5,
         seen is not None and recorded is not None and seen > recorded,
@@ -127,7 +133,7 @@ def _table(cases: list[Case]) -> None:
     print("|---|---|---|---|---|---|---|")
     for one in cases:
         gain = f"{one.gain.value:+.4f} [{one.gain.low:+.4f}, {one.gain.high:+.4f}]"
-        marks = ["yes" if one.flagged[name] else "" for name in RULES[2:]]
+        marks = ["yes" if one.flagged[name] else "" for name in (EVIDENTLY, ABOVE)]
         print(
             f"| 2013-{one.model:02} | 2013-{one.month:02} | {gain} | {'yes' if one.helped else ''} | "
             f"{one.watch.verdict} | {' | '.join(marks)} |",

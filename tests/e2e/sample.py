@@ -24,7 +24,7 @@ SMALL = {
         "floors": {"roc_auc": 0.6, "skill": 0.0}, "ceilings": {"ece": 0.12}, "slice_margin": 0.2,
         "slice_rows": 100, "latency_ms": 20,  # a promotion shares two cores with other runs
     },
-    "monitor": {"resamples": 200, "minimum_rows": 300, "retrain": {"where": "here"}},
+    "monitor": {"resamples": 200, "minimum_rows": 300, "retrain": {"where": "here", "train_months": 3}},
 }  # fmt: skip
 
 

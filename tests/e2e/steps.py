@@ -155,8 +155,7 @@ def _by_hand(play: Play, watched: Run) -> None:
         shutil.copy(watched.artifact("watch") / name, root / "reports" / name)
     play.tell.say("the watch asks for no retraining, and opens none; a person may")
     play.tell.hand("mainline retrain --force")
-    token = {"GITHUB_TOKEN": "grace-token", "GITHUB_API_URL": play.hub.url, "GITHUB_REPOSITORY": REPOSITORY}
-    play.command(root, "mainline.cli", "retrain", "--force", extra=token)
+    play.command(root, "mainline.cli", "retrain", "--force", extra=_grace(play))
 
 
 def refused(run: Run) -> str:
@@ -192,6 +191,7 @@ def tidy(play: Play) -> None:
     """main's own runs, and staging's last deployment; then all that there is to look at must answer."""
     began = time.monotonic()
     play.settled()
+    draw(play)
     with play.tell.waiting("the last runs"):
         play.runner.quiet()
     failed = [
@@ -208,11 +208,38 @@ def tidy(play: Play) -> None:
         raise Stopped(f"pages that do not answer: {', '.join(broken)}")
 
 
+def draw(play: Play) -> None:
+    """The site once more: the watch drew it before the last merge, release and rollback."""
+    root, watched = play.person("grace"), play.runner.of("monitor.yml")[-1]
+    for name in ("watch.json", "drift.json"):
+        shutil.copy(watched.artifact("watch") / name, root / "reports" / name)
+    old, new = watched.artifact("site"), root / "site"
+    if (old / "drift.html").exists():
+        shutil.copy(old / "drift.html", root / "reports")
+    if (old / "data_docs").exists():
+        shutil.copytree(old / "data_docs", root / "reports/data_docs", dirs_exist_ok=True)
+    link = ["--mlflow-url", play.mlflow] if play.mlflow else []
+    play.tell.hand("mainline site")
+    play.command(root, "mainline.cli", "site", "--out", str(new), *link, extra=_grace(play))
+    state = json.loads((new / "state.json").read_text())
+    shown = state["now"]["production"]["version"]
+    if shown != play.serves("production"):
+        raise Stopped(f"the site shows {shown} in production, which serves {play.serves('production')}")
+    play.pages.shelves["site"] = new
+    play.tell.note(site_shows=shown)
+
+
+def _grace(play: Play) -> dict[str, str]:
+    """What her commands need to ask the forge."""
+    address = {"GITHUB_API_URL": play.hub.url, "GITHUB_SERVER_URL": play.hub.url}
+    return {"GITHUB_TOKEN": "grace-token", "GITHUB_REPOSITORY": REPOSITORY, **address}
+
+
 def _links(play: Play) -> list[tuple[str, str]]:
     links = [
         ("pull requests, runs, tags", play.hub.home),
         ("the service, in production", f"http://127.0.0.1:{play.ports['production']}"),
-        ("the site, as the watch drew it", f"{play.hub.home}/files/site/"),
+        ("the site, drawn at the end", f"{play.hub.home}/files/site/"),
         ("MLflow", play.mlflow),
     ]
     return [(title, url) for title, url in links if url]

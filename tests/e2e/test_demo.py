@@ -121,6 +121,7 @@ def _told(steps: list[dict[str, Any]]) -> None:
     by_title = {step.function.__name__: told for step, told in zip(STEPS, steps, strict=True)}
     assert by_title["watch"]["verdict"] == "retrain"
     assert by_title["retrain"]["opened_by"] == APP
+    assert by_title["tidy"]["site_shows"], "the site was drawn after the last release"
     assert all(by_title[name]["answers_after"] > 0 for name in ("first_release", "better", "retrain"))
 
 

@@ -233,6 +233,7 @@ def tools(**changes) -> promote.Tools:
     mine = {
         "build": (sys.executable, "build.py"), "check": (sys.executable, "check.py"),
         "judge": says("promote"), "attach": lambda *_: {}, "view": lambda: None, "before": lambda _: None,
+        "run": lambda: None,
     }  # fmt: skip
     return promote.Tools(**(mine | changes))
 

@@ -7,7 +7,8 @@ from typing import Any
 from mainline.drift import Drift, Labels, Malformed, Reference, Window
 from mainline.policy import MonitorPolicy, RetrainPolicy, monitor
 from mainline.records import Figure
-from mainline.settings import read
+from mainline.retraining.parameters import Data
+from mainline.settings import Month, read
 from mainline.watching import Finding, Watch
 from tests.imports import ROOT
 
@@ -16,12 +17,19 @@ EVIDENCE = "e" * 64
 
 
 def policy(**changes: Any) -> MonitorPolicy:
-    """The template's, with other limits of the bot (`where`, `daily_limit` …) or of the watch."""
+    """The template's, with other limits of the bot (`where`, `train_months` …) or of the watch."""
     whole = monitor(read(ROOT / "params.yaml"))
-    bot = {"where": "ci", "schedule": [], "open_limit": 1, "daily_limit": 2, "gpu_hours": 24.0}
+    bot = {
+        "where": "ci", "train_months": 1, "schedule": [], "open_limit": 1, "daily_limit": 2,
+        "gpu_hours": 24.0,
+    }  # fmt: skip
     mine = {name: changes.pop(name) for name in list(changes) if name in bot}
     retrain = RetrainPolicy(**(bot | mine))
     return whole.model_copy(update={"cooldown_days": 21, "labelled_share": 0.8, "retrain": retrain} | changes)
+
+
+def data(as_of: str, train_months: int = 8) -> Data:
+    return Data(Month.parse(as_of), train_months)
 
 
 def watch(verdict: str = "retrain", **changes: Any) -> Watch:

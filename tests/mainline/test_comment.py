@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -250,8 +251,10 @@ class TestVerb:
         _write(tmp_path, "report")
         server.proxy.seen.clear()
         done = _call(tmp_path, server, f"--pr={number}", "--draft=out")
-        assert done.stdout.splitlines() == [
-            f"number={number}", "method=POST", f"path=issues/{number}/comments", "doubles=", "cml=true",
+        told = re.sub(r"since=[0-9T:-]{19}Z", "since=NOW", done.stdout).splitlines()
+        assert told == [
+            f"number={number}", "method=POST", f"path=issues/{number}/comments",
+            f"look=issues/{number}/comments?per_page=100&since=NOW", "doubles=", "cml=true",
         ]  # fmt: skip
         assert server.proxy.writes() == []
         ours = [server.comment(number, BY_CML, ROBOT) for _ in range(2)]

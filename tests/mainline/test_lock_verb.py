@@ -469,6 +469,35 @@ def test_the_folder_of_the_remote_does_not_exist(clone: Path, monkeypatch: pytes
     assert not (clone.parent / "nowhere").exists()
 
 
+def test_before_the_first_push_the_folder_of_the_remote_need_not_exist(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fork's first run on a laptop: nothing is broken, and the push that is asked for makes the folder."""
+    root = pipelines.fresh(built, tmp_path / "clone")
+    pipelines.use_store(root, tmp_path / "nowhere")
+    monkeypatch.chdir(root)
+    shutil.copytree(built / ".dvc" / "cache", root / ".dvc" / "cache")
+    pipelines.dvc(root, "checkout", "--quiet")
+    assert cli.main(["lock"]) == Answer.BROKEN
+    shown = capsys.readouterr().out
+    assert "dvc.lock is not pushed yet" in shown and "do: mainline push; on main: dvc push" in shown
+    assert "broken" not in shown and "does not exist" not in shown
+    assert not (tmp_path / "nowhere").exists(), "it was only looked at"
+    pipelines.dvc(root, "push", "--quiet")
+    assert cli.main(["lock"]) == 0
+    assert "current" in capsys.readouterr().out
+
+
+def test_without_the_folder_and_with_half_of_the_data_a_push_would_not_do(
+    built: Path, clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(built / ".dvc" / "cache", clone / ".dvc" / "cache")
+    pipelines.drop(clone / ".dvc/cache/files/md5" / f"{(one := outputs(clone)['model.txt'])[:2]}/{one[2:]}")
+    pipelines.use_store(clone, clone.parent / "nowhere")
+    found = ask(clone, monkeypatch)
+    assert (found.state, found.problem) == ("broken", "the folder of remote store does not exist")
+
+
 def test_a_remote_that_never_answers(clone: Path) -> None:
     """An HTTP server that takes the request and keeps silent: the verb ends, and still says what is stale."""
     leave = threading.Event()
@@ -515,6 +544,22 @@ def test_the_verb(clone: Path) -> None:
     done = clones.mainline(clone, "lock", "--json", extra=SOURCES)
     assert done.returncode == Answer.BROKEN
     assert json.loads(done.stdout) == json.loads((clone / LockState.location).read_text())
+
+
+def test_one_changed_library_of_several_stages_is_told_once(clone: Path) -> None:
+    libraries = [f"library-{index}==1.0" for index in range(9)]
+    (clone / "libraries.yaml").write_text(yaml.safe_dump({"data": libraries}))
+    for name in ("one.size", "two"):
+        edit(clone, "dvc.yaml", f"params: [{name}]", f"params: [{name}, {{libraries.yaml: [data]}}]")
+    content = locked(clone)
+    for name in ("one", "two"):
+        content["stages"][name]["params"]["libraries.yaml"] = {"data": libraries}
+    (clone / "dvc.lock").write_text(yaml.safe_dump(content))
+    assert clones.mainline(clone, "lock", extra=SOURCES).returncode == 0
+    edit(clone, "libraries.yaml", "library-7==1.0", "library-7==1.1")
+    said = clones.mainline(clone, "lock", extra=SOURCES).stdout
+    why = "libraries.yaml: data is another list: added library-7==1.1; removed library-7==1.0"
+    assert f"one, two would run: {why}\n" in said and said.count("library-7") == 2
 
 
 def test_a_dry_run_that_pulls_does_not_take_absent_data_for_a_change(

@@ -153,6 +153,19 @@ def test_a_folder_inside_a_folder_has_the_name_that_dvc_gives_it(listing: dict[s
         ({"since": date(2013, 10, 1)}, {"since": "2013-10-01"}, {"two": "modified"}),
         ({"a": {"b": 1}}, {"a.b": 1}, {"two": "modified"}),
         ({"a": 1}, {"b": 1}, {"two.a": "deleted", "two.b": "new"}),
+        (
+            {"data": ["numpy==2.3.1", "pandas==3.0.6", "polars==1.35.1"]},
+            {"data": ["numpy==2.3.1", "pandas==3.0.6", "polars==1.36.0", {"group": "x"}]},
+            {"two.data": 'another list: added polars==1.36.0, {"group": "x"}; removed polars==1.35.1'},
+        ),
+        ({"a": [1, 2]}, {"a": [2, 1]}, {"two.a": "another list: the order"}),
+        ({"a": [1]}, {"a": [1, 1]}, {"two.a": "[1, 1], was [1]"}),
+        ({"a": []}, {"a": [*range(10)]}, {"two.a": "another list: added 0, 1, 2, 3, 4, 5, 6, 7, and 2 more"}),
+        (
+            {"a": "x" * 60 + "old" + "y" * 60},
+            {"a": "x" * 60 + "new" + "y" * 60},
+            {"two.a": f"…{'x' * 20}new{'y' * 17}…, was …{'x' * 20}old{'y' * 17}…"},
+        ),
         ({"a": 1}, 3, {"two.a": "deleted", "two": "new"}),
     ],
 )

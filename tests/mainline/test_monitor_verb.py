@@ -26,6 +26,8 @@ from mainline.errors import (
 )
 from mainline.exported import file_md5
 from mainline.git import Git
+from mainline.profile import OTHER, ColumnProfile, Profile, TableProfile
+from mainline.records import Manifest, Vocabulary
 from mainline.verbs.monitor import BACKTEST, PAGE, Tools, monitor
 from mainline.verbs.promote import promote
 from mainline.verbs.release import release
@@ -196,12 +198,50 @@ def test_a_tampered_model_is_refused_and_not_left_to_be_loaded(
     model = watched.FOLDER / "model.onnx"
     assert not model.exists()
 
-    monkeypatch.setattr("mainline.watching.wants_backtest", lambda _: True)
+    monkeypatch.setattr("mainline.backtests.wanted", lambda _: True)
     monkeypatch.setattr("mainline.watched.prepare", lambda *_: other)
     measured(siting.drift())
     monitor(asking("--log", "here"), TOOLS)
     assert "warning: no backtest" in capfd.readouterr().err
     assert not Path("backtested.json").exists() and not model.exists()
+
+
+def test_the_model_is_fetched_where_the_sketch_names_too_few_values(
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found, model = watched.prepare(Git()), watched.FOLDER / "model.onnx"
+    manifest = Manifest.read(watched.FOLDER / "manifest.json")
+    known = manifest.model_copy(update={"vocabularies": {"c": Vocabulary(size=1, sha256="0" * 64)}})
+    known.write(watched.FOLDER / "manifest.json")
+    monkeypatch.setattr("mainline.watched.prepare", lambda *_: found)
+    measured(siting.drift())
+    for name, shares, fetched in (
+        ("c", {"a": 1.0}, False),
+        ("x", {OTHER: 1.0}, False),
+        ("c", {OTHER: 1.0}, True),
+    ):
+        columns = {name: ColumnProfile(dtype="string", nulls=0, shares=shares)}
+        Profile(tables={"train": TableProfile(months={}, columns=columns)}).write(
+            watched.FOLDER / "profile.json"
+        )
+        monitor(asking("--log", "here", "--no-backtest"), TOOLS)
+        assert model.exists() == fetched and "new categories" not in capfd.readouterr().err
+    model.unlink()
+    spoil(world, found.release.model_md5)
+    monitor(asking("--log", "here", "--no-backtest"), TOOLS)
+    assert not model.exists()
+    assert "new categories are not looked for" in capfd.readouterr().err, "and the answer is given"
+
+
+def test_values_have_no_column_of_what_they_expect(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    measured(siting.drift())
+    monitor(asking("--log", "here", "--no-backtest"), TOOLS)
+    assert "of it unexpected" in capfd.readouterr().out
+    window = siting.window(7, figures={"rmse": siting.figure(19.0)}, excess=None)
+    measured(siting.drift().model_copy(update={"task": "regression", "recent": [window]}))
+    monitor(asking("--log", "here", "--no-backtest"), TOOLS)
+    shown = capfd.readouterr().out
+    assert "rmse" in shown and "of it unexpected" not in shown and "themselves" not in shown
 
 
 def test_before_the_first_release_there_is_nothing_to_watch(world: World) -> None:
@@ -371,7 +411,7 @@ def test_a_stop_decides_nothing(world: World) -> None:
 def test_a_certain_loss_is_backtested_against_the_model_in_production(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mainline.watching.wants_backtest", lambda _: True)
+    monkeypatch.setattr("mainline.backtests.wanted", lambda _: True)
     measured(siting.drift())
     monitor(asking("--log", "here"), TOOLS)
     called = json.loads(Path("backtested.json").read_text())
@@ -384,7 +424,7 @@ def test_a_certain_loss_is_backtested_against_the_model_in_production(
 def test_a_backtest_that_cannot_run_costs_a_warning(
     world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mainline.watching.wants_backtest", lambda _: True)
+    monkeypatch.setattr("mainline.backtests.wanted", lambda _: True)
     measured(siting.drift())
     broken = replace(TOOLS, backtest=(sys.executable, "-c", "exit(14)"))
     assert monitor(asking("--log", "here"), broken) in (0, Answer.WATCH, Answer.RETRAIN, Answer.INSUFFICIENT)

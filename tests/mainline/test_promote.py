@@ -78,6 +78,23 @@ def test_a_merge_becomes_a_version_in_staging_and_twice_changes_nothing(world: W
     assert world.builds() == ["v1.0.0"]
 
 
+def test_a_lock_that_names_no_run_gets_the_one_that_mlflow_knows(world: World) -> None:
+    """It was trained on a laptop and pushed by hand, or a squash left the lock's words out."""
+    assert promote(options(), tools(run=lambda: "a1b2")) == 0
+    assert releases.parse(world.book().versions()[ONE].message).mlflow_run == "a1b2"
+
+
+def test_the_run_that_the_lock_names_counts_and_mlflow_is_not_asked(world: World) -> None:
+    with (world.root / "dvc.lock").open("a") as lock:
+        lock.write("\n")
+    clones.commit(world.root, f"the lock\n\nMLflow-Run: 1/{'c' * 32}\n")
+    git(world.root, "push", "--quiet", "origin", "HEAD:main")
+    asked: list[int] = []
+    assert promote(options(), tools(run=lambda: asked.append(1))) == 0
+    assert releases.parse(world.book().versions()[ONE].message).mlflow_run == "c" * 32
+    assert asked == []
+
+
 def test_the_next_version_follows_from_the_change(world: World, capsys) -> None:
     promote(options(), tools())
     for branch, expected in (("two", "v1.1.0"), ("schema", "v2.0.0"), ("service", "v2.0.0")):

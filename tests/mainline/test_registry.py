@@ -26,6 +26,7 @@ from mainline.git import Git
 from mainline.records import Manifest
 from mainline.registry import connect
 from mainline.releases import Artifact, Release, Verdict
+from mainline.verbs import tagging
 from tests import clones
 from tests.ports import free_port
 
@@ -320,6 +321,25 @@ def test_tags_without_a_record_are_told_and_left_out(root: Path, client: Any) ->
     told = sync(root, *uri_flag())
     assert sorted(told["unread"]) == [f"{MODEL}@v2.0.0", f"{MODEL}@v2.1.0"]
     assert len(client.search_model_versions(f"name = '{MODEL}'")) == 3
+
+
+def test_a_model_finds_its_run_by_the_weights_in_its_manifest(root: Path, client: Any) -> None:
+    """In any experiment; the newest of those that made the same bytes; as a promotion asks for it."""
+    known = manifest("v1.0.0")
+    known = known.model_copy(update={"files": {**known.files, "model.safetensors": "7" * 64}})
+    known.write(root / Manifest.location)
+    assert tagging.run() is None
+    runs = {}
+    for number, (name, weights) in enumerate([("a", "7"), ("b", "7"), ("b", "8")]):
+        made = client.get_experiment_by_name(name)
+        experiment = made.experiment_id if made else client.create_experiment(name)
+        tags = {"model.sha256": weights * 64}
+        runs[number] = client.create_run(experiment, start_time=number + 1, tags=tags).info.run_id
+    assert tagging.run() == runs[1]
+    client.delete_run(runs[1])
+    assert tagging.run() == runs[0]
+    done = clones.mainline(root, "registry", "run", *uri_flag())
+    assert (done.returncode, done.stdout.strip()) == (0, runs[0]), done.stderr
 
 
 def test_versions_of_others_stay(root: Path, client: Any) -> None:

@@ -379,6 +379,25 @@ def test_a_view_that_does_not_answer_holds_nobody_up(
     assert tagging.VIEW_SECONDS <= 20
 
 
+def test_a_server_that_does_not_answer_names_no_run_and_fails_no_promotion(
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tagging.run(0) is None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert tagging.run(0) is None, "nobody else could look at that"
+    assert capfd.readouterr().err == ""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        assert tagging.run(2) is None
+        assert time.monotonic() - started < 10
+    assert capfd.readouterr().err == (
+        "warning: MLflow did not say which run trained this: the record names none\n"
+    )
+    assert tagging.run() is None, "nothing is there"
+
+
 def test_the_loser_of_a_release_race_leaves_no_tag(world: World) -> None:
     raced = []
 
@@ -483,6 +502,23 @@ def test_trace_goes_from_a_request_to_its_data(world: World, capsys) -> None:
     ):
         assert cli.main(["trace", request, "--log", str(log)]) == RecordError.exit_code
         assert words in capsys.readouterr().err
+
+
+def test_trace_looks_into_the_logs_of_the_local_deployments(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Production's first; a request that staging answered is found, too."""
+    monkeypatch.setenv(deploying.FOLDER, str(world.root.parent / "deploy"))
+    assert cli.main(["trace", "a1"]) == RecordError.exit_code
+    assert "production/predictions does not exist" in capsys.readouterr().err
+    for stage, request in (("staging", "b2"), ("production", "a1")):
+        log = deploying.folder(stage) / "predictions" / "predictions.jsonl"
+        log.parent.mkdir(parents=True)
+        log.write_text(json.dumps({"request_id": request, "version": "v1.1.0", "key": stage}) + "\n")
+    for stage, request in (("staging", "b2"), ("production", "a1")):
+        assert cli.main(["trace", request, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["predictions"][0]["key"] == stage
+    assert cli.main(["trace", "zz"]) == RecordError.exit_code
 
 
 def test_trace_of_a_large_request_answers_first_and_shows_a_few_rows(world: World, capsys) -> None:

@@ -94,6 +94,44 @@ def test_the_commit_moves_one_line_and_is_the_bots(world: World) -> None:
     assert "the loss grew in 3 windows" in git(world.origin, "log", "-1", "--format=%B", tip)
 
 
+def test_with_a_window_that_grows_the_commit_moves_two_lines_and_twice_changes_nothing(world: World) -> None:
+    world.policy(train_months=99)
+    content = git(world.origin, "show", "main:params.yaml")
+    before = yaml.safe_load(content)["data"]["train_months"]
+    commented = content.replace(f"  train_months: {before}", f"  # so many\n  train_months: {before}  # of 8")
+    world.change("params.yaml", f"{commented}\n")
+    planned = world.run("--dry-run")
+    assert (planned["as_of"], planned["train_months"]) == ("2013-11", before + 1)
+    assert (planned["from"], planned["from_train_months"]) == ("2013-10", before)
+    assert f"data to 2013-11, data.train_months {before + 1}, on main" in planned["steps"][0]
+    told = world.run()
+    assert (told["outcome"], told["as_of"], told["train_months"]) == ("opened", "2013-11", before + 1)
+    lines = git(world.origin, "diff", "--unified=0", "main", str(world.tip())).splitlines()
+    assert [line for line in lines if re.match(r"[+-](?!\+\+ |-- )", line)] == [
+        "-  as_of: 2013-10", "+  as_of: 2013-11",
+        f"-  train_months: {before}  # of 8", f"+  train_months: {before + 1}  # of 8",
+    ]  # fmt: skip
+    assert f"`data.train_months` from {before} to {before + 1}" in world.pulls()[0]["body"]
+    world.settled()
+
+
+def test_a_branch_that_does_not_follow_mains_window_is_made_anew(world: World) -> None:
+    """The window was changed on main while the bot pushed, so what it pushed is of the policy before."""
+    before = yaml.safe_load(git(world.origin, "show", "main:params.yaml"))["data"]["train_months"]
+    world.run(before=lambda step: world.policy(train_months=99) if step == "Open" else None)
+    number = world.pulls("open")[0]["number"]
+    assert git(world.origin, "rev-parse", f"{world.tip()}^") == world.tip("main")
+    told = world.run()
+    assert (told["outcome"], told["pull_request"], told["train_months"]) == ("updated", number, before + 1)
+    assert told["reason"] == f"data.train_months {before + 1} instead of {before}"
+    assert f"`data.train_months` from {before} to {before + 1}" in world.pulls()[0]["body"]
+    world.settled()
+    world.policy(train_months=1)
+    assert world.run()["train_months"] == before
+    assert "train_months" not in world.pulls()[0]["body"]
+    world.settled()
+
+
 def test_created_and_updated_are_the_same(world: World) -> None:
     world.run()
     [pull] = world.pulls()
@@ -621,6 +659,11 @@ def test_a_dry_run_without_the_forge_says_so_in_words(
     assert cli.main(["retrain", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert f"would make the branch {BRANCH}" in shown and "data.as_of: 2013-10 → 2013-11" in shown
+    assert "train_months" not in shown
+    world.policy(train_months=99)
+    before = yaml.safe_load(git(world.origin, "show", "main:params.yaml"))["data"]["train_months"]
+    assert cli.main(["retrain", "--dry-run"]) == 0
+    assert f"  data.train_months: {before} → {before + 1}\n" in capsys.readouterr().out
     assert "The forge was not asked: there is no token for the forge." in shown
 
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -17,9 +16,10 @@ from markdown_it import MarkdownIt
 from mainline.errors import ConfigError, RecordError
 from mainline.policy import MonitorPolicy
 from mainline.records import Figure
-from mainline.retraining import evidence, limits, markers, parameters, texts
+from mainline.retraining import evidence, limits, markers, texts
 from mainline.retraining.evidence import Wish
 from mainline.retraining.markers import Marker, Training
+from mainline.retraining.parameters import Data
 from mainline.retraining.plan import plan
 from mainline.retraining.state import (
     LABEL,
@@ -43,8 +43,7 @@ from mainline.retraining.state import (
 )  # fmt: skip
 from mainline.settings import Month
 from mainline.watching import Finding
-from tests.imports import ROOT
-from tests.mainline.retraining import EVIDENCE, MODEL, drift, policy, watch, window
+from tests.mainline.retraining import EVIDENCE, MODEL, data, drift, policy, watch, window
 
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)  # a Wednesday
 BASE, MOVED = "b" * 40, "c" * 40
@@ -54,7 +53,7 @@ NAME = f"{PREFIX}{MODEL}"
 def branch(**changes: Any) -> Branch:
     """As a run of the bot leaves it."""
     at = NOW - timedelta(hours=3)
-    usual = Branch(tip="1" * 40, base=BASE, made="1" * 12, at=at.isoformat(), as_of="2013-11", newest=at)
+    usual = Branch(tip="1" * 40, base=BASE, made="1" * 12, at=at.isoformat(), data=data("2013-11"), newest=at)
     return replace(usual, **changes)
 
 
@@ -79,7 +78,7 @@ def marked(**changes: Any) -> str:
 
 def state(**changes: Any) -> State:
     usual = State(
-        now=NOW, model=MODEL, base="main", base_tip=BASE, base_as_of="2013-10", branch=None, pulls=(),
+        now=NOW, model=MODEL, base="main", base_tip=BASE, base_data=data("2013-10"), branch=None, pulls=(),
         dashboards=(), expected_hours=1.0,
     )  # fmt: skip
     return replace(usual, **changes)
@@ -99,11 +98,11 @@ def apply(now: State, step: Step, mine: MonitorPolicy) -> State:  # noqa: C901  
 
     found = {one.number: one for one in now.pulls}
     match step:
-        case Push(as_of, tip, expected):
+        case Push(wanted, tip, expected):
             assert expected == (now.branch.tip if now.branch else None), "the lease would be refused"
-            name = f"{len(now.pulls):02x}{hash((as_of, tip, expected)) & 0xFFFF:04x}"
+            name = f"{len(now.pulls):02x}{hash((wanted, tip, expected)) & 0xFFFF:04x}"
             new = Branch(tip=f"{name:f<40}", base=tip, made=f"{name:f<12}", at=now.now.isoformat(),
-                         as_of=as_of, trained=mine.retrain.where == "here", newest=now.now)  # fmt: skip
+                         data=wanted, trained=mine.retrain.where == "here", newest=now.now)  # fmt: skip
             return replace(now, branch=new)
         case Drop(expected):
             assert now.branch is not None and expected == now.branch.tip
@@ -159,7 +158,7 @@ TICKED = Issue(3, f"{markers.box('ask', ticked=True)} x\n\n{markers.ISSUE}", ope
 
 def test_evidence_opens_one_pull_request_and_then_nothing_happens() -> None:
     end, done, first = follow(state(), wish(), policy())
-    assert (first.outcome, first.as_of) == ("opened", "2013-11")
+    assert (first.outcome, first.data) == ("opened", data("2013-11"))
     assert kinds(done) == ["Push", "Open", "Label", "Dashboard"]
     found = markers.read(end.open[0].body)
     assert found is not None and found.fingerprint == EVIDENCE and len(found.trainings) == 1
@@ -177,7 +176,7 @@ def test_created_and_updated_are_the_same_to_the_byte() -> None:
 @pytest.mark.parametrize(
     ("given", "what", "outcome"),
     [
-        (state(base_as_of="2013-11"), wish(), "nothing"),
+        (state(base_data=data("2013-11")), wish(), "nothing"),
         (state(), wish("quiet"), "nothing"),
         (state(), wish("watch"), "nothing"),
         (state(), wish("insufficient"), "nothing"),
@@ -201,7 +200,7 @@ def test_created_and_updated_are_the_same_to_the_byte() -> None:
         (state(branch=branch(), pulls=(pull(),)), wish(), "current"),
         (state(branch=branch(base=MOVED), pulls=(pull(),)), wish(), "updated"),
         (state(branch=None, pulls=(pull(),)), wish(), "updated"),
-        (state(branch=branch(as_of="2013-10"), pulls=(pull(),)), wish(), "updated"),
+        (state(branch=branch(data=data("2013-10")), pulls=(pull(),)), wish(), "updated"),
         (state(branch=branch(others=("abc",)), pulls=(pull(),)), wish(), "stopped"),
         (state(branch=EDITED, pulls=(pull(labels=frozenset({OVERRIDE})),)), wish(), "updated"),
         (state(branch=branch(), pulls=(pull(),)), wish("quiet"), "withdrawn"),
@@ -209,7 +208,7 @@ def test_created_and_updated_are_the_same_to_the_byte() -> None:
         (state(branch=branch(), pulls=(pull(),)), wish("insufficient"), "kept"),
         (state(branch=branch(), pulls=(pull(body=marked(asked=True)),)), wish("quiet"), "kept"),
         (state(branch=branch(others=("abc",)), pulls=(pull(),)), wish("quiet"), "abandoned"),
-        (state(branch=branch(), base_as_of="2013-11", pulls=(pull(),)), wish(), "withdrawn"),
+        (state(branch=branch(), base_data=data("2013-11"), pulls=(pull(),)), wish(), "withdrawn"),
     ],
 )  # fmt: skip
 def test_the_outcome(given: State, what: Wish, outcome: str) -> None:
@@ -275,6 +274,64 @@ def test_a_tick_is_taken_off_when_it_was_done_and_kept_where_a_limit_holds() -> 
     assert len(end.open) == 1 and not markers.is_ticked(end.dashboards[0].body, "ask")
     held, _, first = follow(start, wish("quiet"), policy(gpu_hours=0.5))
     assert first.outcome == "limited" and markers.is_ticked(held.dashboards[0].body, "ask")
+
+
+# -- the training window
+
+
+@pytest.mark.parametrize(
+    ("most", "has", "outcome", "reason"),
+    [
+        (1, data("2013-11", 8), "current", "up to date"),
+        (1, data("2013-11", 9), "updated", "data.train_months 8 instead of 9"),
+        (12, data("2013-11", 9), "current", "up to date"),
+        (12, data("2013-11", 8), "updated", "data.train_months 9 instead of 8"),
+        (12, data("2013-12", 10), "updated", "data to 2013-11 instead of 2013-12"),
+        (12, None, "updated", "data to 2013-11 instead of None"),
+    ],
+)
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_branch_with_another_window_than_the_policys_is_made_anew(
+    most: int, has: Data | None, outcome: str, reason: str, opened: bool
+) -> None:
+    """Also that of a run which died before it opened the pull request."""
+    mine = policy(train_months=most, daily_limit=9)
+    described, _, _ = follow(state(branch=branch(data=has), pulls=(pull(),)), wish(), policy(daily_limit=1))
+    start = described if opened else replace(described, pulls=())
+    if opened:
+        first = plan(start, wish(), mine)
+        assert first.outcome == outcome and reason in first.reason
+    elif has:
+        [recorded] = [step for step in plan(start, wish(), mine).steps if isinstance(step, Open)]
+        assert recorded.title.endswith(f"to {has.as_of}"), "the training that was is recorded first"
+        assert ("`data.train_months` from 8" in recorded.body) == (has.train_months != 8)
+    end, done, _ = follow(start, wish(), mine)
+    assert end.branch is not None and end.branch.data == data("2013-11", 9 if most == 12 else 8)
+    assert [step.data for step in done if isinstance(step, Push)] == (
+        [] if outcome == "current" else [end.branch.data]
+    )
+
+
+def test_a_window_that_grows_keeps_its_first_month_and_the_description_says_so() -> None:
+    mine = policy(train_months=12)
+    end, done, first = follow(state(), wish(), mine)
+    assert first.data == data("2013-11", 9) and kinds(done) == ["Push", "Open", "Label", "Dashboard"]
+    assert "from `2013-10` to `2013-11`" in end.open[0].body
+    assert (
+        "`data.train_months` from 8 to 9: the training window grows with the data, up to 12 months"
+        in end.open[0].body
+    )
+    later, _, _ = follow(end, wish(as_of=Month(2014, 1)), mine)
+    assert later.branch is not None and later.branch.data == data("2014-01", 11)
+    slid, _, _ = follow(state(), wish(), policy())
+    assert "train_months" not in slid.open[0].body
+
+
+def test_where_a_limit_holds_the_description_is_of_the_branch_as_it_is() -> None:
+    start = state(branch=branch(data=data("2013-11", 12)), pulls=(pull(),))
+    end, done, first = follow(start, wish(), policy(train_months=12, daily_limit=1))
+    assert (first.outcome, first.data) == ("limited", data("2013-11", 9)) and "Push" not in kinds(done)
+    assert "`data.train_months` from 8 to 12" in end.open[0].body
 
 
 # -- limits
@@ -388,19 +445,22 @@ def pulls(draw: st.DrawFn) -> tuple[Pull, ...]:
     return tuple(found)
 
 
+DATA = st.none() | st.builds(
+    data, st.sampled_from(["2013-09", "2013-10", "2013-11", "2013-12"]), st.sampled_from([8, 9, 10])
+)
 BRANCHES = st.one_of(
     st.none(),
     st.builds(
-        branch, base=st.sampled_from([BASE, MOVED]), as_of=st.sampled_from(["2013-10", "2013-11", None]),
+        branch, base=st.sampled_from([BASE, MOVED]), data=DATA,
         others=st.sampled_from([(), ("abc",)]), trained=st.booleans(),
         at=INSTANTS.map(lambda at: at.isoformat()), newest=INSTANTS, hours=st.none() | st.floats(0, 30),
     ),
-    st.just(Branch("2" * 40, None, None, None, "2013-10", ("abc",))),
-    st.just(Branch("3" * 40, None, None, None, "2013-10")),
+    st.just(Branch("2" * 40, None, None, None, data("2013-10"), ("abc",))),
+    st.just(Branch("3" * 40, None, None, None, data("2013-10"))),
 )  # fmt: skip
 BOXES = st.sampled_from(["", f"{markers.box('ask', ticked=True)}\n", f"{markers.box('ask')}\n"])
 STATES = st.builds(
-    state, branch=BRANCHES, pulls=pulls(), base_as_of=st.sampled_from(["2013-10", "2013-11"]),
+    state, branch=BRANCHES, pulls=pulls(), base_data=st.sampled_from([data("2013-10"), data("2013-11", 9)]),
     dashboards=st.lists(BOXES, max_size=2).map(
         lambda found: tuple(Issue(i, f"{box}{markers.ISSUE}", i != 1) for i, box in enumerate(found))
     ),
@@ -410,8 +470,8 @@ WISHES = st.builds(
     as_of=st.sampled_from([None, None, Month(2013, 12)]),
 )  # fmt: skip
 POLICIES = st.builds(
-    policy, where=st.sampled_from(["ci", "here"]), open_limit=st.integers(1, 2),
-    daily_limit=st.integers(1, 3), gpu_hours=st.sampled_from([0.0, 5.0, 30.0]),
+    policy, where=st.sampled_from(["ci", "here"]), train_months=st.sampled_from([1, 9, 24]),
+    open_limit=st.integers(1, 2), daily_limit=st.integers(1, 3), gpu_hours=st.sampled_from([0.0, 5.0, 30.0]),
     schedule=st.sampled_from([[], ["mon"]]),
 )  # fmt: skip
 
@@ -423,9 +483,15 @@ def test_any_state_leads_to_one_pull_request_and_to_rest_within_the_limits(
 ) -> None:
     end, done, _ = follow(start, asked, mine)
     assert len(end.open) <= 1
-    assert plan(end, replace(asked, force=False), mine).steps == () or asked.force
-    pushes = sum(isinstance(step, Push) for step in done)
-    if pushes:
+    last = plan(end, replace(asked, force=False), mine)
+    assert last.steps == () or asked.force
+    if last.outcome == "current":
+        assert end.branch is not None and last.data is not None
+        wanted = start.base_data.moved(last.data.as_of, mine.retrain.train_months)
+        assert end.branch.data == last.data == wanted
+        grown = f"from {start.base_data.train_months} to {wanted.train_months}"
+        assert (grown in end.open[0].body) == (wanted.train_months > start.base_data.train_months)
+    if any(isinstance(step, Push) for step in done):
         counted = limits._trainings(end)
         today = [one for one in counted if datetime.fromisoformat(one.at).date() == NOW.date()]
         month = [one for one in counted if one.at[:7] == "2026-03"]
@@ -457,9 +523,14 @@ def test_no_text_of_the_data_means_anything_in_a_body(hostile: str) -> None:
     found = watch(reason=hostile, until=hostile, release=hostile, findings=[finding] * 40)
     figures = {f"{hostile}{index}": Figure(value=1.0, low=None, high=None) for index in range(30)}
     what = Wish(found, drift(backtest=figures, recent=[replace_window(hostile)] * 30))
-    body = texts.body(state(), what, policy(), marker())
+    body = texts.body(state(), what, policy(), marker(), data("2013-11"))
     shown = texts.dashboard(
-        state(), what, Plan("limited", hostile, "2013-11"), None, [pull(title=hostile)] * 30, asked=False
+        state(),
+        what,
+        Plan("limited", hostile, data("2013-11")),
+        None,
+        [pull(title=hostile)] * 30,
+        asked=False,
     )
     for text in (body, shown):
         assert len(text) < 65_536
@@ -527,36 +598,6 @@ def test_reports_of_two_runs_are_refused() -> None:
     evidence.check(watch(), drift())
     with pytest.raises(RecordError, match="do not belong together"):
         evidence.check(watch(until="2013-12-11"), drift())
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        (ROOT / "params.yaml").read_text(),
-        'data: {as_of: "2013-10", x: 1}  # 2013-10\n',
-        "data:\n  first: 2013-10\n  as_of:   '2013-10'   # the last\n  b: 2013-10\n",
-        "# é\r\ndata:\r\n  as_of: 2013-10\r\n",
-        "other: &a 2013-10\ndata:\n  as_of: 2013-10\n",
-    ],
-)
-def test_the_parameter_is_moved_and_no_other_byte(text: str) -> None:
-    text = re.sub(r"as_of: 20\d\d-\d\d", "as_of: 2013-10", text)
-    changed = parameters.with_as_of(text, Month(2013, 11))
-    assert parameters.as_of(changed) == Month(2013, 11)
-    different = [(a, b) for a, b in zip(text, changed, strict=True) if a != b]
-    assert different == [("0", "1")]
-    before, after = yaml.safe_load(text), yaml.safe_load(changed)
-    assert before | {"data": before["data"] | {"as_of": "2013-11"}} == after
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["x: 1\n", "data: 1\n", "data: {as_of: 3}\n", "data: [\n", "data: {}\n",
-     "x: &m 2013-10\ndata: {as_of: *m, other: *m}\n"],
-)  # fmt: skip
-def test_a_parameter_that_cannot_be_moved_in_place_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError):
-        parameters.with_as_of(text, Month(2013, 11))
 
 
 def test_every_step_has_words() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mainline.errors import TrainingError
+from mainline.records import Manifest
 from mainline.verbs import failing
 from tests import clones
 from tests.imports import ROOT
@@ -117,6 +118,24 @@ def test_wrong_parameters_for_a_program(tmp_path: Path) -> None:
     told = json.loads(out)
     assert process.returncode == told["exit_code"] == 11
     assert "train.rate" in told["error"] + told["why"] and told["error"] in said and "stage" not in told
+
+
+@pytest.mark.parametrize("model", ["", "a" * 64, "b" * 64])
+def test_the_run_on_mlflow_is_shown_only_of_the_model_that_it_made(root: Path, model: str) -> None:
+    """After a `git pull` the figures are those of a model that was trained elsewhere."""
+    (root / "go").touch()
+    (root / "models").mkdir()
+    Manifest(
+        task="binary", inputs=[], outputs=["p"], classes=["no", "yes"], threshold=0.5, vocabularies={},
+        windows={}, device_class="cpu", files={"m": "a" * 64}, code={},
+    ).write(root / Manifest.location)  # fmt: skip
+    place = root / ".mainline/mlflow/last_run.json"
+    place.parent.mkdir(parents=True)
+    last = {"tracking_uri": "http://mlflow", "experiment_id": "1", "run_id": "abc", "model_sha256": model}
+    place.write_text(json.dumps(last))
+    said, _ = start(root).communicate(timeout=60)
+    assert ("http://mlflow/#/experiments/1/runs/abc" in said) == (model == "a" * 64)
+    assert "Next: edit" in said
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ def test_what_the_docstring_allows(changes: dict[str, Any]) -> None:
         ({"features": (X, AT)}, "time at is a feature, too"),
         ({"features": (X, X)}, "x is a feature twice"),
         ({"features": (X,), "slices": (SHOP, SHOP)}, "shop is a slice twice"),
+        ({"features": (replace(X, name="probability"),)}, "probability has the name of the model's answer"),
         ({"features": ()}, "no features"),
         ({"features": X}, "features is no tuple of Column"),
         ({"features": ("x",)}, "features is no tuple of Column"),
@@ -131,6 +132,38 @@ def test_a_raw_table_that_cannot_be(changes: dict[str, Any], words: str) -> None
 def test_a_column_that_cannot_be(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         replace(X, **changes)
+
+
+PLAIN = ["x", "_x", "2nd", "Größe (m)", "年齢", "हिन्दी", "ash.alcalinity 2.5%", "код-1", "x" * 100]
+ODD = [
+    *(f"a{mark}b" for mark in "\"'`\\/|<>[]{}$,:;=@#\n\t\r\x00\x7f\u00a0\u200b\u2028\u202e\ud800\U0001f600"),
+    "../a", "=a", "@a", "-a", ".a", " a", "a ", "%", "\u0308a", "u\u0308", "x" * 101,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_name(name: str) -> None:
+    assert replace(X, name=name).name == name
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_that_could_break_a_format_is_refused_with_what_it_may_have(name: str) -> None:
+    with pytest.raises(ConfigError, match="its name is not plain") as caught:
+        replace(X, name=name)
+    assert "letters and digits of any script" in caught.value.what and "- . % ( )" in caught.value.what
+    assert repr(name) in caught.value.what
+
+
+@given(st.text(max_size=8))
+def test_an_accepted_name_needs_no_quoting(name: str) -> None:
+    try:
+        Column(name, "float64", "")
+    except ConfigError:
+        return
+    assert (
+        name.isprintable() and name == name.strip() and not set(name) & set("\"'`\\|/<>[]{}$,:;=@#&*!?^~+\n")
+    )
+    name.encode()
 
 
 @pytest.mark.parametrize("values", ["north", ["north"], ("north", 1), ("north", "north")])

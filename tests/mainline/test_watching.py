@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mainline.backtests import newest_labelled_month, wanted
 from mainline.drift import NOT_PARQUET, ColumnDrift, Drift, Labels, Malformed, Quality, Reference, Window
 from mainline.findings import SEVERITY
+from mainline.policy import MonitorPolicy
 from mainline.records import Figure
-from mainline.watching import Watch, decide, newest_labelled_month, wants_backtest
+from mainline.watching import Watch, decide
 from mainline.watchrules import DECIDING, together
 from tests.watchpolicy import POLICY
 
@@ -255,7 +257,7 @@ CASES: dict[str, tuple[Drift, str, str]] = {
         "quiet",
         "nothing",
     ),
-    "new airport": (drift(newest=newest(column(unknown=0.2))), "watch", "training did not have"),
+    "new airport": (drift(newest=newest(column(unknown=0.2))), "watch", "the model does not know"),
     "outside the schema": (drift(newest=newest(column(out_of_range=0.2))), "watch", "schema"),
     "served otherwise than computed": (drift(newest=newest(column(skew=1.0))), "watch", "raw data"),
     "labels turned round": (
@@ -349,15 +351,63 @@ def test_other_tasks_have_their_own_deciding_figure(task: str) -> None:
     )
 
 
+def test_values_expect_nothing_of_themselves() -> None:
+    """And what a recalibration takes away is held against the gain in the unit of the deciding figure."""
+    record = drift(every(against={"rmse": figure(0.0, 0.03)}, excess=None, **RECOVERABLE), task="regression")
+    found = decide(record, POLICY)
+    assert "excess" not in {one.name for one in found.findings}
+    assert not any("themselves" in one.text for one in found.findings)
+    assert "off the rmse" in found.reason
+    binary = decide(drift(every(**RECOVERABLE)), POLICY)
+    assert "excess" in {one.name for one in binary.findings} and "off the loss" in binary.reason
+
+
 def test_a_backtest_is_asked_for_only_where_it_would_decide() -> None:
     alarm = drift(every(**LOSS))
-    assert wants_backtest(decide(alarm, POLICY))
-    assert not wants_backtest(decide(drift(), POLICY))
-    assert not wants_backtest(decide(alarm.model_copy(update={"backtest": ALIKE}), POLICY))
-    assert not wants_backtest(decide(alarm.model_copy(update={"months": []}), POLICY)), "no new month"
-    assert not wants_backtest(decide(promoted(alarm, "2013-11-29"), POLICY)), "cooldown"
+    assert wanted(decide(alarm, POLICY).findings)
+    assert not wanted(decide(drift(), POLICY).findings)
+    assert not wanted(decide(alarm.model_copy(update={"backtest": ALIKE}), POLICY).findings)
+    assert not wanted(decide(alarm.model_copy(update={"months": []}), POLICY).findings), "no new month"
+    assert not wanted(decide(promoted(alarm, "2013-11-29"), POLICY).findings), "cooldown"
     broken = alarm.model_copy(update={"newest": newest(column(skew=1.0))})
-    assert not wants_backtest(decide(broken, POLICY)), "a fault"
+    assert not wanted(decide(broken, POLICY).findings), "a fault"
+
+
+def growing(most: int) -> MonitorPolicy:
+    """Of the record's model: trained on six months, tested on August."""
+    return POLICY.model_copy(update={"retrain": POLICY.retrain.model_copy(update={"train_months": most})})
+
+
+@pytest.mark.parametrize(
+    ("most", "told"), [(5, None), (6, None), (7, "7 months instead of 6"), (24, "9 months instead of 6")]
+)
+def test_a_window_that_still_grows_is_a_reason_for_a_backtest_and_for_nothing_else(
+    most: int, told: str | None
+) -> None:
+    """`more data` is quiet by itself: nobody is to look at a model that does what it promised."""
+    found = decide(drift(), growing(most))
+    assert found.verdict == "quiet"
+    assert wanted(found.findings) == bool(told)
+    assert [one.text for one in found.findings if one.name == "more data"] == (
+        [f"a backtest is due: a retrained model would learn from {told}"] if told else []
+    )
+    better = decide(drift(backtest=BETTER), growing(most))
+    assert better.verdict == ("retrain" if told else "quiet")
+    assert (f"a retrained model, of {told}: log loss" in better.reason) == bool(told)
+    for answer in (ALIKE, BARELY, WORSE, {}):
+        assert decide(drift(backtest=answer), growing(most)).verdict == "quiet"
+
+
+def test_what_holds_a_retraining_back_holds_back_that_of_a_growing_window() -> None:
+    news = decide(promoted(drift(), "2013-11-29"), growing(12))
+    assert (news.verdict, wanted(news.findings)) == ("quiet", False), "a release lately: nothing to say yet"
+    assert decide(promoted(drift(backtest=BETTER), "2013-11-29"), growing(12)).verdict == "watch"
+    broken = drift(newest=newest(column(skew=1.0)))
+    assert not wanted(decide(broken, growing(12)).findings)
+    assert decide(broken.model_copy(update={"backtest": BETTER}), growing(12)).verdict == "watch"
+    assert not wanted(decide(drift(months=[]), growing(12)).findings), "no new month"
+    none = drift().reference.model_copy(update={"windows": {}})
+    assert not wanted(decide(drift(reference=none), growing(12)).findings), "a reference without windows"
 
 
 @pytest.mark.parametrize(

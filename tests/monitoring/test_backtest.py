@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from mainline.errors import DataError, IntegrityError
 from mainline.records import Figure, Manifest
+from mainline.retraining import parameters
 from monitoring import backtest
-from pipeline import frames, params, paths
+from pipeline import frames, params, paths, windows
 from pipeline.comparing.scorer import Scorer
 from tests import clones, watchpolicy
 from tests.imports import ROOT
@@ -93,9 +95,24 @@ def test_a_month_that_the_champion_was_fitted_on_is_refused(champion: Scorer) ->
         backtest._check_unseen(champion, data)
 
 
+@pytest.mark.parametrize("most", [1, 99])
+@pytest.mark.parametrize("later", [1, 3])
+def test_it_trains_with_the_windows_that_the_bot_would_write(most: int, later: int) -> None:
+    """Held against the parameter file itself, as the pull request would have it."""
+    text = (ROOT / "params.yaml").read_text()
+    now = params.load()
+    last = now.data.last_month.plus(later)
+    written = parameters.written(text, parameters.read(text).moved(last, most))
+    found = backtest.retrained(now, last, most)
+    assert found.data == params.Data(**yaml.safe_load(written)["data"])
+    assert found.model_copy(update={"data": now.data}) == now
+    first = {cut.train.first for cut in map(windows.split, (now.data, found.data))}
+    assert len(first) == (1 if most == 99 else 2)
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone that trains on one month, one epoch, with the model in production beside it."""
+    """A clone that trains one epoch on one month (its window grows), beside it the model in production."""
     root = clones.copy(tmp_path_factory.mktemp("backtest") / "clone")
     text = (root / "params.yaml").read_text()
     for key, value in (("train_months", 1), ("epochs", 1)):
@@ -129,6 +146,10 @@ def test_a_real_one_gives_figures_and_touches_nothing_else(small: Path, tmp_path
     found = {name: Figure(**one) for name, one in json.loads((small / "gain.json").read_text()).items()}
     assert found["log_loss"].low is not None
     assert "epoch 1" in err
+    rows = re.search(r"([\d,]+) train, ([\d,]+) validation", err)
+    assert rows is not None
+    train, validation = (int(one.replace(",", "")) for one in rows.groups())
+    assert train > 1.5 * validation, "the window of one month has two of them a month later"
     assert not list((tmp_path / "tmp").glob("mainline-backtest-*"))
     (small / "gain.json").unlink()
     assert clones.git(small, "status", "--porcelain") == before

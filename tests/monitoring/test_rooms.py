@@ -12,6 +12,7 @@ FILES = sorted((ROOT / "monitoring").glob("*.py"))
 CONTROL = {
     "errors", "settings", "schema", "records", "profile", "drift", "policy", "watching", "untrusted",
     "interrupts",
+    "retraining",  # of it `parameters`: the training window that a retraining would have
 }  # fmt: skip
 LATE = {"evidently_report.py": {"evidently", "pandas"}}  # inside the function that needs them
 

@@ -7,7 +7,7 @@ import hashlib
 import html
 import json
 import re
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -33,6 +33,16 @@ VOID = {"meta", "link", "line", "rect", "path", "circle", "br"}
 STYLE = (Path(site.__file__).parent / "page.css").read_text()
 
 
+def rides(**changed: Any) -> State:
+    """A regression's, whose rows by day end with a day that the axis names."""
+    frame = toys.rows("regression", 61, first=date(2013, 10, 1))
+    record = toys.measured(frame, toys.labelled(frame, "regression"), "regression")
+    assert record.quality
+    volume = {str(date(2013, 10, 1) + timedelta(days=number)): 140 for number in range(47)}
+    record = record.model_copy(update={"quality": record.quality.model_copy(update={"volume": volume})})
+    return siting.state(**{"deciding": "rmse", "drift": record} | changed)
+
+
 @cache
 def shown(name: str = "full") -> str:
     match name:
@@ -43,6 +53,8 @@ def shown(name: str = "full") -> str:
             return page.render(siting.state(drift=siting.drift(40, names)))
         case "one":
             return page.render(siting.state(drift=siting.drift(1)))
+        case "rides":
+            return page.render(rides(), "rides")
     return page.render(siting.state())
 
 
@@ -234,6 +246,46 @@ def test_performance_is_beside_the_recorded_figure_with_its_interval() -> None:
     assert "0.4380" in told or "0.4170 [0.3890, 0.4450]" in told
     assert "0.3639 [0.3339, 0.3939]" in told, "the recorded figure"
     assert "estimated, labels pending" in told and "v2.1.0 on its test rows" in told
+
+
+def test_figures_have_their_names_and_the_unit_of_the_target() -> None:
+    content = shown("rides")
+    told = words(content)
+    assert "RMSE by month" in told and "MAE by month" in told and "RMSE (rides)" in told
+    assert "rides, less is better" in told and "Rmse" not in content and "Mae" not in content
+    bare = words(page.render(rides()))
+    assert "less is better" in bare and "rides" not in bare and "RMSE (" not in bare
+    assert "Log loss by month" in words(page.render(siting.state(), "minutes"))
+    assert "minutes" not in page.render(siting.state(), "minutes"), "a log loss is in no unit"
+
+
+def test_values_expect_no_loss_of_themselves() -> None:
+    told = words(performance.section(rides(), "rides"))
+    assert "calibration: what a recalibration alone would take off the RMSE (rides)" in told
+    assert not any(word in told for word in ("excess", "expected loss", "probabilities"))
+    assert "beyond what the probabilities expect" in words(shown())
+
+
+def test_days_and_counts_are_no_figures() -> None:
+    def one(name: str, observed: float, limit: float) -> Finding:
+        return Finding(name=name, kind="volume", outcome="watch", window="", column=None, observed=observed,
+                       limit=limit, text=name)  # fmt: skip
+
+    found = [one("cooldown", 0, 21), one("freshness", 3.04, 1), one("rows", 12_345, 500), one("loss", 0.5, 0)]
+    told = words(page.watch(siting.state(watch=siting.watch(findings=found))))
+    for pair in ("– 0 days 21 days", "– 3.04 days 1 day", "– 12,345 500", "– 0.5000 0.0000"):
+        assert pair in told, told
+
+
+def test_no_line_runs_over_months_without_a_figure() -> None:
+    def paths(months: list[int]) -> int:
+        known = [siting.window(number) for number in months]
+        drift = siting.drift(1).model_copy(update={"months": known})
+        rows = [performance._row(siting.state(), drift, one, "log_loss") for one in known]
+        drawn = charts.svg(charts.performance(rows, [], charts.WIDE, better="less"), "", "wide")
+        return sum("L" in path for path in re.findall(r' d="([^"]*)"[^>]*opacity="0.6"', drawn))
+
+    assert (paths([0, 1, 2]), paths([0, 1, 4, 5])) == (1, 2)
 
 
 def test_without_labels_the_estimate_is_drawn_as_one() -> None:

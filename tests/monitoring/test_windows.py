@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mainline.backtests import newest_labelled_month
 from mainline.drift import Window
 from mainline.policy import MonitorPolicy
 from mainline.schema import Task
-from mainline.watching import newest_labelled_month
 from monitoring import labels, outcomes, spans, windows
 from monitoring.observed import KNOWN
 from monitoring.reference import AT, FITS, SCORE, VERSION
@@ -227,6 +227,17 @@ def test_a_flip_of_the_labels_shows_in_excess_and_a_recalibration_takes_it_away(
     assert window.excess is not None and window.excess.low is not None and window.excess.low > 0.2
     assert window.recoverable is not None and window.recoverable.low is not None
     assert window.recoverable.low > 0.2
+
+
+def test_a_recalibration_of_values_is_told_in_their_unit() -> None:
+    """Answers 5 too high, with an error of 1: the RMSE is 5.1, and a recalibration leaves 1."""
+    frame = rows("regression").with_columns(pl.col(SCORE) + 5)
+    window = measured(frame, labelled(frame, "regression"), "regression").recent[-1]
+    before, found = window.figures["rmse"].value, window.recoverable
+    assert before is not None and before == pytest.approx(26**0.5, abs=0.1)
+    assert found is not None and found.value is not None and found.low is not None and found.high is not None
+    assert found.value == pytest.approx(before - 1, abs=0.1)
+    assert found.low < found.value < found.high and found.high - found.low < 0.3
 
 
 def test_the_estimate_is_near_the_loss_that_labels_tell() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from mainline import drift
-from mainline.policy import MonitorPolicy, RetrainPolicy
+from mainline.policy import MonitorPolicy
 from mainline.records import Figure
 from mainline.schema import FeatureTable, Task
 from monitoring import labels, observed, windows
@@ -37,7 +37,7 @@ POLICY = MonitorPolicy(
     label_lag_days=1,
     labelled_share=0.8,
     cooldown_days=0,
-    retrain=RetrainPolicy(where="ci", schedule=[], open_limit=1, daily_limit=1, gpu_hours=0),
+    retrain=watchpolicy.POLICY.retrain,
 )
 
 

@@ -65,6 +65,7 @@ def test_everything_of_a_run_arrives(connection: Connection, key: str, tmp_path:
     for step in range(1200):  # more than MLflow takes in one call
         tracker.metrics({"loss": 1 / (step + 1)}, step)
     tracker.tags({f"tag.{index}": "x" * 9000 for index in range(120)})
+    tracker.tags({"model.sha256": "e" * 64})
     tracker.dataset("train", "d" * 64, 7)
     tracker.artifact(plots, "evaluation")
     tracker.artifact(plots / "roc.svg", "other")
@@ -81,7 +82,11 @@ def test_everything_of_a_run_arrives(connection: Connection, key: str, tmp_path:
     assert (folder / "evaluation" / "plots" / "roc.svg").read_text() == "<svg/>"
     assert (folder / "other" / "roc.svg").exists()
     assert sessions(paths.SPOOL) == []
-    assert json.loads((paths.SPOOL / "last_run.json").read_text())["run_id"] == run.info.run_id
+    last = json.loads((paths.SPOOL / "last_run.json").read_text())
+    assert (last["run_id"], last["model_sha256"]) == (run.info.run_id, "e" * 64)
+    Tracker.attach("e" * 64).finish()
+    deliver(connection)
+    assert json.loads((paths.SPOOL / "last_run.json").read_text()) == last
 
 
 def test_a_killed_run_is_continued(connection: Connection, key: str) -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from mainline.errors import IntegrityError, MainlineError, ParityError, RecordError
 from mainline.records import Epoch, Figure, Manifest, Metrics, Training
+from mainline.schema import ANSWERS
 from pipeline import export, frames, params, paths
 from pipeline.exporting import manifest, onnx_graph
 from pipeline.tracking.spool import sessions
@@ -173,7 +174,7 @@ def test_mlflow_can_load_what_is_logged(project: Path, tmp_path: Path) -> None:
     export.main([])
     model = predictor.load(paths.WEIGHTS)
     inputs = [[c.name, "string" if c.categorical else "float"] for c in FEATURES.features]
-    folder = _onnx_model(paths.ONNX, tmp_path / "mlflow", inputs, [onnx_graph.OUTPUTS[FEATURES.task]])
+    folder = _onnx_model(paths.ONNX, tmp_path / "mlflow", inputs, [ANSWERS[FEATURES.task]])
     assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt")]
     loaded = mlflow.onnx.load_model(str(folder))
     assert loaded.SerializeToString(deterministic=True) == paths.ONNX.read_bytes()

@@ -174,10 +174,22 @@ def test_an_unknown_name_and_a_file(tmp_path: Path) -> None:
     assert caught.value.why == "it is a file"
 
 
-def test_a_file_name_that_is_no_month(folder: Path) -> None:
-    frames.write(rows(RAW[0], MONTHS[0]), folder / RAW[0].name / "month=2020-13.parquet")
-    with pytest.raises(SourceError, match="2020-13"):
+@pytest.mark.parametrize("name", ["month=2020-13", "2021-02", "month=2021-02 (1)", "month=month=2021-02"])
+def test_a_file_name_that_is_no_month(folder: Path, name: str) -> None:
+    frames.write(rows(RAW[0], MONTHS[0]), folder / RAW[0].name / f"{name}.parquet")
+    with pytest.raises(SourceError, match="holds a file that is no month") as caught:
         ingest.connect(str(folder))
+    assert f"{name}.parquet" in caught.value.why
+    assert "name it month=YYYY-MM.parquet" in caught.value.remedy
+
+
+def test_a_use_case_without_a_source_of_its_own_is_told_of_folders_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest.usecase_source, "SOURCES", ())
+    with pytest.raises(ConfigError) as caught:
+        ingest.connect(str(tmp_path / "nowhere"))
+    assert caught.value.remedy == "give a folder that exists"
 
 
 # An S3 API on loopback

@@ -37,15 +37,15 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asked(root: Path) -> subprocess.CompletedProcess[str]:
+def asked(root: Path, stage: str = "params") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pipeline", "params"],
+        [sys.executable, "-m", "pipeline", stage],
         cwd=root, env={**os.environ, "PYTHONPATH": str(root / "src")}, capture_output=True, text=True,
     )  # fmt: skip
 
 
-def refused(root: Path, *words: str) -> None:
-    done = asked(root)
+def refused(root: Path, *words: str, stage: str = "params") -> None:
+    done = asked(root, stage)
     assert done.returncode == ConfigError.exit_code, done.stderr
     assert all(word in done.stderr for word in words), done.stderr
     assert "Traceback" not in done.stderr
@@ -204,3 +204,49 @@ def test_a_schema_that_cannot_be_is_told_without_a_traceback(root: Path) -> None
     more = "from dataclasses import replace\nFEATURES = replace(FEATURES, features=())\n"
     path.write_text(f"{path.read_text()}\n{more}")
     refused(root, "the feature table cannot be declared like this: it has no features", path.name)
+
+
+FAULTS = {
+    "1 / 0": "ZeroDivisionError: division by zero",
+    "import library_of_nothing": "ModuleNotFoundError: No module named 'library_of_nothing'",
+    "Column('x', 'float64')": "TypeError",
+    "raise ValueError('one\\ntwo')": "ValueError: one two",
+}
+
+
+@pytest.mark.parametrize("file", ["schema", "params", "card"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_file_whose_import_raises_is_told_by_its_line(root: Path, file: str, fault: str) -> None:
+    path = root / f"src/usecase/{file}.py"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, "from mainline.schema import Column", fault]))
+    refused(root, f"params: src/usecase/{file}.py, line {len(lines) + 2}", FAULTS[fault], "  do:  ")
+
+
+def test_a_fault_of_what_a_line_of_the_use_case_calls_is_told_by_that_line(root: Path) -> None:
+    """Not by a place in a library, and not by the file that imports the one at fault."""
+    path = root / "src/usecase/schema.py"
+    path.write_text(path.read_text() + "\n\ndef broken(text):\n    return int(text)\n\n\nbroken('x')\n")
+    with (root / "src/usecase/params.py").open("a") as params:
+        params.write("\nfrom usecase import schema\n")
+    line = len(path.read_text().splitlines())
+    refused(root, f"src/usecase/schema.py, line {line}", "ValueError: invalid literal")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("def build(:\n", "line 1: SyntaxError"), ("x = 1\nopen('none.txt')\n", "line 2: FileNotFoundError"),
+     ("1 / 0\n", "line 1: ZeroDivisionError")],
+)  # fmt: skip
+def test_a_stage_tells_a_file_whose_import_raises(root: Path, text: str, words: str) -> None:
+    """One that nothing else reads; `python -m pipeline params` imports only what is light."""
+    (root / "src/usecase/features.py").write_text(text)
+    refused(root, f"featurize: src/usecase/features.py, {words}", stage="featurize")
+
+
+def test_the_first_stage_asks_what_the_last_one_would_miss(root: Path) -> None:
+    """Plain `dvc repro` starts with no check: the export would end with this, after the training."""
+    card = root / "src/usecase/card.py"
+    card.write_text(card.read_text().replace("LIMITS", "LIMIT"))
+    refused(root, "ingest: src/usecase/card.py has no LIMITS", stage="ingest")
+    assert not (root / "data").exists()

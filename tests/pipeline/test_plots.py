@@ -71,6 +71,23 @@ def test_curves_are_thinned_and_keep_their_ends(tmp_path: Path):
     assert ours.row(-1) == ("model", 1, 1)
 
 
+def test_a_slice_of_few_rows_does_not_set_the_axis() -> None:
+    usual = [Figure(value=0.2, low=0.1, high=0.3)] * 6
+    assert plots.span([*usual, Figure(value=-7, low=-30, high=1)]) == plots.span(usual)
+    low, high = plots.span([*usual, Figure(value=0.5, low=0.3, high=0.7)]) or (0, 0)
+    assert low < 0.1 and high > 0.7, "wider than the others, and still one that tells something"
+    assert plots.span([Figure(value=0.2, low=None, high=None)]) is None
+    assert plots.span([Figure(value=1, low=1, high=1)]) == (0.5, 1.5)
+
+
+def test_of_more_slices_than_fit_the_title_says_how_many_are_drawn(tmp_path: Path) -> None:
+    parts = [part(f"s{number}", rows=number + 1) for number in range(plots.SHOWN_SLICES + 1)]
+    plots.slices(tmp_path, parts, parts[0].figures, ("skill", "gap"), "Title")
+    told = f"the {plots.SHOWN_SLICES} largest of {len(parts)}"
+    assert told in (tmp_path / "slices.svg").read_text()
+    assert pl.read_csv(tmp_path / "slices.csv").height == len(parts)
+
+
 def test_undefined_figures_are_empty_cells(tmp_path: Path):
     draw_all(tmp_path)
     found = pl.read_csv(tmp_path / "slices.csv")

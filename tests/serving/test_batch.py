@@ -27,7 +27,7 @@ from mainline.schema import Task
 from pipeline import frames
 from serving import run, schemas
 from serving.batch import __main__ as command
-from serving.batch import columns, files, places, running
+from serving.batch import columns, files, opening, places, running
 from serving.batch.scoring import Scorer
 from serving.model import LARGEST, Model
 from tests.serving import batching, toys
@@ -565,6 +565,12 @@ def test_who_stops_reading_does_not_stop_the_scoring(form: str, bento: Path, tmp
     line = [f"--bento={bento}", "--input=one.parquet", "--output=out", form]
     assert unheard(tmp_path, *line).wait(120) == 0
     assert scored(tmp_path / "out").height == 1
+
+
+def test_a_month_that_the_source_has_not_is_told_as_it_was_asked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--month 9998-01 is outside the data") as caught:
+        opening.month("9998-01", tmp_path)
+    assert "--input" in caught.value.remedy
 
 
 def test_an_error_that_nobody_reads_is_one(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -113,6 +114,18 @@ def test_both_parsers_agree_on_a_spoilt_body(spoilt: bytes, at: int, cut: int) -
 def test_both_parsers_agree_on_the_number_of_rows_and_the_end(rows: int, ending: str) -> None:
     taken = _agree(_body([], rows=rows, ending=ending)) is not None
     assert taken == (1 <= rows <= 3 and not ending.strip())
+
+
+@pytest.mark.parametrize(
+    "name", ["Größe (m)", "年齢", "हिन्दी-x 2.5%", "_1", "key 2", "f0", "class", "é" * 100]
+)
+def test_every_plain_name_of_a_column_is_parsed(name: str) -> None:
+    """A schema refuses others; a quote or a line break would end the service at its start."""
+    table = replace(TABLE, features=(Column(name, "float64", name),))
+    body = json.dumps({"rows": [schemas.example(table)]}).encode()
+    (row,) = request_model(table, 1).model_validate_json(body).rows  # type: ignore[attr-defined]
+    assert row.__struct_encode_fields__[-1] == name and row.f0 == 0.0
+    assert name in json.dumps(schemas.request_model(table, 1).model_json_schema(), ensure_ascii=False)
 
 
 DEEP = [b"[" * 5000, b'{"rows": [' * 999]

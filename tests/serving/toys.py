@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mainline.records import Manifest, Vocabulary
-from mainline.schema import Column, FeatureTable, Task
+from mainline.schema import ANSWERS, Column, FeatureTable, Task
 from pipeline.exporting import onnx_graph
 from pipeline.training.predictor import Predictor, predict
 from serving import staging
@@ -51,7 +51,7 @@ def folder(task: Task, root: Path) -> Predictor:
     Manifest(
         task=task,
         inputs=[{**asdict(column), "values": list(column.values)} for column in table(task).features],
-        outputs=[onnx_graph.OUTPUTS[task]],
+        outputs=[ANSWERS[task]],
         classes=list(predictor.spec.classes),
         threshold=threshold(predictor) if task == "binary" else None,
         vocabularies={name: Vocabulary(size=len(v), sha256=_digest(v)) for name, v in values.items()},

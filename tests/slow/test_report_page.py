@@ -32,6 +32,11 @@ document.title = JSON.stringify({
   wide: document.documentElement.scrollWidth, room: document.documentElement.clientWidth,
   contrast: Math.min(contrast(rgb(head, 'color'), rgb(head, 'backgroundColor')),
                      ...['p', 'caption', 'a', 'summary', 'th'].map(s => of('main ' + s))),
+  over: Math.max(...[...document.querySelector('table').querySelectorAll('caption, tbody th, tbody td')]
+    .map(e => { const r = document.createRange(); r.selectNodeContents(e);
+                return Math.max(e.getBoundingClientRect().right, r.getBoundingClientRect().right); }))
+    - document.querySelector('main').getBoundingClientRect().right,
+  heads: [...document.querySelectorAll('table.stack td')].map(e => getComputedStyle(e, '::before').content),
   ground: light(ground), images: [...document.images].every(i => i.complete && i.naturalWidth > 0),
 });
 </script></body>"""
@@ -74,6 +79,20 @@ def test_nothing_overflows_and_everything_can_be_read(tmp_path: Path, width: int
     assert found["contrast"] >= 4.5, "WCAG AA"
     assert (found["ground"] < 0.1) == dark
     assert found["images"]
+
+
+@pytest.mark.parametrize("value", [0.38, 98765.4321])
+@pytest.mark.parametrize("width", [320, 375, 1280])
+def test_the_first_table_is_there_whole(tmp_path: Path, width: int, value: float) -> None:
+    """What a reviewer decides by: no figure, difference or word of it lies beyond the edge of a phone."""
+    compared = reporting.comparison()
+    wide = {name: one.model_copy(update={"value": value}) for name, one in compared.candidate.items()}
+    facts = reporting.facts(gate=reporting.gate(comparison=compared.model_copy(update={"candidate": wide})))
+    found = measured(tmp_path, page.render(sections.build(facts), {}), width=width, dark=False)
+    assert found["over"] <= 0
+    heads = {str(text) for text in found["heads"]}
+    labelled = {'"candidate"', '"champion"', '"difference"', '"candidate is"'}
+    assert heads >= labelled if width < 640 else heads == {"none"}, heads
 
 
 def test_the_policy_stops_scripts_and_requests(tmp_path: Path) -> None:

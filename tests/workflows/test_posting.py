@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,13 @@ import pytest
 from mainline import cml
 from tests import servers
 from tests.mainline.test_comment import BY_CML, FAKE
-from tests.servers import REPOSITORY, ROBOT, STRANGER, Fault, GitHubServer
+from tests.servers import CUT, REPOSITORY, ROBOT, STRANGER, Fault, GitHubServer
 from tests.workflows import verbs
 from tests.workflows.verbs import GITHUB
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("emulate")]
 JOB = verbs.load(GITHUB / "workflows/comment.yml")["jobs"]["comment"]
-CHECK, CML, API, DOUBLES = (step for step in JOB["steps"] if "run" in step)
+CHECK, CML, API, AGAIN, DOUBLES = (step for step in JOB["steps"] if "run" in step)
 SECRET = f"{ROBOT}-token"
 HOSTILE = "@/etc/passwd $(touch PWNED) `touch PWNED` \"; touch PWNED; ' \\ ${{ github.token }} \u2028 é"
 
@@ -55,7 +57,7 @@ class Job:
             "${{ vars.CML_SHA256 }}": extra.pop("checksum", ""),
             "${{ runner.temp }}/comment": str(self.folder / "draft"),
             "${{ github.event.workflow_run.head_sha }}": self.pull["head"]["sha"],
-            "${{ github.token }}": SECRET, "1": "1",
+            "${{ github.token }}": SECRET, "1": "1", "20": "0",
             "${{ needs.draft.outputs.method == 'PATCH' && '4' || '0' }}":
                 "4" if self.outputs.get("method") == "PATCH" else "0",
             **{f"${{{{ needs.draft.outputs.{name} }}}}": value for name, value in self.outputs.items()},
@@ -147,12 +149,55 @@ def test_an_edit_is_repeated(job: Job, fault: Fault) -> None:
     assert body.startswith("second\n")
 
 
-def test_a_creation_whose_answer_was_lost_is_not_repeated_and_then_known(job: Job) -> None:
+@pytest.mark.parametrize(
+    ("fault", "made"),
+    [
+        (Fault("POST", "/comments", 502, after=True), True),
+        (Fault("POST", "/comments", CUT, after=True), True),
+        (Fault("POST", "/comments", 500), False),
+        (Fault("POST", "/comments", CUT), False),
+        (Fault("POST", "/comments", 429, {"Retry-After": "1"}), False),
+    ],
+    ids=lambda one: f"{one.status or 'cut'}{' after' if one.after else ''}" if isinstance(one, Fault) else "",
+)
+def test_a_creation_is_sent_again_only_where_its_mark_is_missing(job: Job, fault: Fault, made: bool) -> None:
     job.draft("report")
-    job.server.proxy.faults.append(Fault("POST", "/comments", 502, after=True))
+    for words in ("a person's words", BY_CML):  # the mark of another commit
+        job.server.comment(job.pull["number"], words, STRANGER)
+    job.server.proxy.faults.append(Fault(**{**vars(fault), "times": 1}))
     assert job.step(API).returncode != 0
-    assert len(job.comments) == 1
+    assert len(job.comments) == 2 + made
+    job.server.proxy.faults.append(Fault("GET", "since=", 502))
+    for _ in range(2):
+        done = job.step(AGAIN)
+        assert done.returncode == 0, done.stderr
+        assert [author for author, _ in job.comments] == [STRANGER, STRANGER, ROBOT]
     assert job.draft("report") == {}
+
+
+def test_what_cannot_be_looked_for_is_not_sent_again(job: Job) -> None:
+    job.draft("report")
+    job.server.proxy.faults.append(Fault("GET", "since=", 404, times=9))
+    assert job.step(AGAIN).returncode != 0
+    assert job.comments == []
+
+
+def test_it_is_looked_for_among_what_was_said_since(job: Job) -> None:
+    """Else a page of a hundred comments would be full of older ones."""
+    before = datetime.now(UTC)
+    look = job.draft("report")["look"]
+    since = re.fullmatch(r"issues/\d+/comments\?per_page=100&since=([0-9T:-]{19}Z)", look)
+    assert since and timedelta(minutes=1) < before - datetime.fromisoformat(since[1]) < timedelta(minutes=3)
+    job.step(API)
+    assert job.draft("other words")["look"] == "", "it is there, and is edited"
+
+
+def test_the_order_of_the_steps_says_when() -> None:
+    """After CML failed, and where a person runs the job again, a creation looks first."""
+    first, after = API["if"], AGAIN["if"]
+    assert "github.run_attempt == '1'" in first and "steps.posted.outcome == 'skipped'" in first
+    assert API["continue-on-error"] == "${{ needs.draft.outputs.method == 'POST' }}"
+    assert "method == 'POST'" in after and "steps.sent.outcome != 'success'" in after
 
 
 def test_doubles_become_one_comment(job: Job) -> None:

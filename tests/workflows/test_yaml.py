@@ -27,7 +27,7 @@ OURS = "github.event.pull_request.head.repo.full_name == github.repository"
 # Programs other than our verbs, and where: they prepare a machine, or start one.
 PREPARATION = {
     "curl --fail", "uv sync", r"printf %s\n", "dvc pull", "echo ::notice", "cml runner", "sha256sum --check",
-    "echo answer=$answer", "env GITHUB_SHA=$HEAD_SHA",
+    "echo answer=$answer", "env GITHUB_SHA=$HEAD_SHA", "sleep $PAUSE", "grep --quiet",
 }  # fmt: skip
 PROMOTE = verbs.load(GITHUB / "workflows/promote.yml")
 RELEASE = verbs.load(GITHUB / "workflows/release.yml")
@@ -116,7 +116,7 @@ def test_the_job_that_may_comment_runs_no_code_and_checks_nothing_out() -> None:
     used = [step["uses"].split("@")[0] for step in job["steps"] if "uses" in step]
     assert used == ["actions/download-artifact", "iterative/setup-cml"]
     run = [command.split()[0] for step in job["steps"] for command in verbs.commands(step)]
-    assert run == ["sha256sum", "env", "curl", "curl"]
+    assert run == ["sha256sum", "env", "curl", "sleep", "curl", "grep", "curl"]
     assert "run-id" not in str(job), "it takes only what the job before it left"
     words = set(re.findall(r"needs\.draft\.outputs\.(\w+)", str(job)))
     assert words == set(COMMENT["jobs"]["draft"]["outputs"])

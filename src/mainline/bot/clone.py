@@ -23,8 +23,8 @@ from mainline.errors import ConfigError, GitError, SupersededError
 from mainline.git import BOT, BOT_ADDRESS, NETWORK_SECONDS, ORIGIN, SECRETS, Git
 from mainline.mainbranch import MAIN
 from mainline.retraining import parameters
+from mainline.retraining.parameters import Data
 from mainline.retraining.state import PREFIX, Branch, Push
-from mainline.settings import Month
 
 BASE, BRANCHES = "refs/mainline/base", "refs/mainline/bot"
 PARAMS = "params.yaml"
@@ -95,7 +95,7 @@ class Clone:
             base=self.git("rev-parse", f"{own.sha}^") if own else None,
             made=own.sha[:12] if own else None,
             at=own.at.astimezone(UTC).isoformat(timespec="seconds") if own else None,
-            as_of=self._as_of(tip),
+            data=self._data(tip),
             others=tuple(one.sha[:9] for one in later if not one.by_bot),
             trained=own is not None and self._lock(tip) != self._lock(own.sha),
             hours=_hours(later),
@@ -115,9 +115,9 @@ class Clone:
                 found.append(Commit(sha, ours, datetime.fromisoformat(at), message))
         return found
 
-    def _as_of(self, commit: str) -> str | None:
+    def _data(self, commit: str) -> Data | None:
         try:
-            return str(parameters.as_of(self.parameters(commit)))
+            return parameters.read(self.parameters(commit))
         except ConfigError:
             return None
 
@@ -142,13 +142,13 @@ class Clone:
         return None
 
     def commit(self, push: Push) -> str:
-        """The base with another `data.as_of`, as a commit that is on no branch yet; checked out here.
+        """The base with other data to train with, as a commit that is on no branch yet; checked out here.
 
         Its message has a word of chance, so that of two bots at once only one can be the one that pushed.
         """
         self.git("checkout", "--quiet", "--force", "--detach", push.base_tip)
         path = self.git.root / PARAMS
-        changed = parameters.with_as_of(self.parameters(push.base_tip), Month.parse(push.as_of))
+        changed = parameters.written(self.parameters(push.base_tip), push.data)
         path.write_bytes(changed.encode())
         self.git("-c", "core.autocrlf=false", "add", "--", PARAMS)
         message = f"{push.subject}\n\n{push.text}\n\n{TRAILER}: 1 {secrets.token_hex(8)}\n"

@@ -170,9 +170,11 @@ class Keeper:
 def words(step: Step, state: State) -> str:
     """A step as a person reads it."""
     match step:
-        case Push(as_of, tip, expected):
+        case Push(data, tip, expected):
             how = "move" if expected else "make"
-            return f"{how} the branch {state.name}: data to {as_of} on {state.base} at {tip[:9]}"
+            same = data.train_months == state.base_data.train_months
+            months = "" if same else f", data.train_months {data.train_months},"
+            return f"{how} the branch {state.name}: data to {data.as_of}{months} on {state.base} at {tip[:9]}"
         case Drop():
             return f"delete the branch {state.name}"
         case Open(title, _):

@@ -31,7 +31,7 @@ def of_git(clone: Clone, wish: Wish, now: datetime) -> State:
         model=clone.model,
         base=clone.base,
         base_tip=tip,
-        base_as_of=str(parameters.as_of(clone.parameters(tip))),
+        base_data=parameters.read(clone.parameters(tip)),
         branch=clone.branch(),
         pulls=(),
         dashboards=(),

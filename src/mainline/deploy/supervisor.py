@@ -33,7 +33,9 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise ConfigError(
-            f"cannot listen on {host}:{port}", why=str(error), remedy="choose another one with --port"
+            f"cannot listen on {host}:{port}",
+            why=str(error),
+            remedy="choose another one with --port; another clone's deployment may have this one",
         ) from None
     return listening
 

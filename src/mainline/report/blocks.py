@@ -43,12 +43,16 @@ class Bullets:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`caption` says what it is to who cannot see it. Columns after the first `names` are numbers."""
+    """`caption` says what it is to who cannot see it. Columns after the first `names` are numbers.
+
+    `stacks`: to be seen whole on a phone, where the page sets the cells of a row one below the other.
+    """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[Text, ...], ...]
     names: int = 1
+    stacks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

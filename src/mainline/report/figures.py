@@ -108,7 +108,7 @@ def _beside(facts: Facts, comparison: Comparison | None) -> Table:
         rows.append(tuple((cell,) for cell in row))
     header = ["figure", "candidate", _champions_heading(facts, comparison)]
     header += ["difference", "candidate is"] if differences else []
-    return Table("Candidate and champion", tuple(header), tuple(rows))
+    return Table("Candidate and champion", tuple(header), tuple(rows), stacks=True)
 
 
 def _explained(table: Table) -> list[Block]:

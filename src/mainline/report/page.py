@@ -120,8 +120,9 @@ def _table(block: Table) -> str:
     head = "".join(f'<th scope="col"{_side(block, i)}>{_prose(n)}</th>' for i, n in enumerate(block.header))
     rows = "\n".join(_row(block, row) for row in block.rows)
     caption = html.escape(block.caption)
+    kind = ' class="stack"' if block.stacks else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}">\n<table>\n'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}">\n<table{kind}>\n'
         f"<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
     )
 
@@ -130,7 +131,7 @@ def _row(block: Table, row: tuple[Text, ...]) -> str:
     cells = [
         f'<th scope="row">{_inline(cell)}</th>'
         if i == 0 and block.names
-        else f"<td{_side(block, i)}>{_inline(cell)}</td>"
+        else f"<td{_side(block, i)}{_head(block, i)}>{_inline(cell)}</td>"
         for i, cell in enumerate(row)
     ]
     return f"<tr>{''.join(cells)}</tr>"
@@ -138,6 +139,11 @@ def _row(block: Table, row: tuple[Text, ...]) -> str:
 
 def _side(block: Table, index: int) -> str:
     return "" if index < block.names else ' class="number"'
+
+
+def _head(block: Table, index: int) -> str:
+    """What the style sheet writes before a cell whose column's head is not above it."""
+    return f' data-head="{_prose(block.header[index])}"' if block.stacks else ""
 
 
 def _chart(chart: Chart) -> str:

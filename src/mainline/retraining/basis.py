@@ -9,6 +9,7 @@ from mainline.policy import MonitorPolicy
 from mainline.retraining import limits, markers, texts
 from mainline.retraining.evidence import Wish, month_of, newest_month, spoken
 from mainline.retraining.markers import Marker
+from mainline.retraining.parameters import Data
 from mainline.retraining.state import Close, Edit, Note, NoteKind, Pull, Push, State, Step
 from mainline.settings import Month
 
@@ -46,9 +47,10 @@ class Basis:
 
         Raises ConfigError when it lies before main's.
         """
-        if self.wish.as_of is not None and self.wish.as_of < Month.parse(self.state.base_as_of):
+        before = self.state.base_data.as_of
+        if self.wish.as_of is not None and self.wish.as_of < before:
             raise ConfigError(
-                f"data.as_of of {self.state.base} is {self.state.base_as_of}, after {self.wish.as_of}",
+                f"data.as_of of {self.state.base} is {before}, after {self.wish.as_of}",
                 remedy="a retraining takes newer data; for older, `mainline rollback` or a pull request",
             )
         window = newest_month(self.wish.drift, self.policy)
@@ -58,37 +60,37 @@ class Basis:
             found = max(found, kept) if found else kept
         return found
 
-    def is_done(self, target: str) -> bool:
-        """Whether the branch holds that month on top of main, trained where the bot trains."""
+    def is_done(self, target: Data) -> bool:
+        """Whether the branch holds that data on top of main, trained where the bot trains."""
         branch = self.state.branch
         if branch is None or branch.others:
             return False
         trained = branch.trained or self.policy.retrain.where == "ci"
-        return branch.base == self.state.base_tip and branch.as_of == target and trained
+        return branch.base == self.state.base_tip and branch.data == target and trained
 
     def recorded(self, pull: Pull) -> list[str]:
         """Short names of the commits whose training a pull request has on record."""
         marker = limits.marker_of(pull)
         return [one.commit for one in marker.trainings] if marker else []
 
-    def push(self, target: str) -> Push:
+    def push(self, target: Data) -> Push:
         """The step that makes the branch, or moves it from where it is now."""
         branch, state = self.state.branch, self.state
         return Push(
-            as_of=target,
+            data=target,
             base_tip=state.base_tip,
             expected=branch.tip if branch else None,
-            subject=texts.title(state.model, target),
+            subject=texts.title(state.model, target.as_of),
             text=spoken(self.wish.watch.reason),
         )
 
-    def new_marker(self, pull: Pull | None, as_of: str) -> Marker:
+    def new_marker(self, pull: Pull | None, as_of: Month) -> Marker:
         """For a pull request, with what its old one had on record."""
         old = limits.marker_of(pull) if pull else None
         watch = self.wish.watch
         return Marker(
             fingerprint=watch.evidence,
-            as_of=as_of,
+            as_of=str(as_of),
             release=watch.release,
             asked=self.asked or self.wish.as_of is not None or bool(old and old.asked),
             trainings=limits.recorded(old.trainings if old else [], self.state),
@@ -96,7 +98,7 @@ class Basis:
 
     def taken_back(self, pull: Pull, kind: NoteKind, why: str) -> tuple[Step, ...]:
         """Marked before it is closed, or the end would count as somebody's rejection."""
-        marker = limits.marker_of(pull) or self.new_marker(pull, self.state.base_as_of)
+        marker = limits.marker_of(pull) or self.new_marker(pull, self.state.base_data.as_of)
         rest = markers.LINE.sub("", pull.body.replace("\r\n", "\n")).strip()
         kept = limits.recorded(marker.trainings, self.state)
         line = markers.write(marker.model_copy(update={"withdrawn": True, "trainings": kept}))

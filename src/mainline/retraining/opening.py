@@ -5,11 +5,12 @@ from __future__ import annotations
 from mainline.retraining import limits, texts
 from mainline.retraining.basis import Basis, once
 from mainline.retraining.evidence import Wish
+from mainline.retraining.parameters import Data
 from mainline.retraining.state import Open, Plan, Pull, State
 
 
-def first(basis: Basis, target: str) -> Plan:
-    """Opened with data to `target`, unless a rejection, the time, a person or a limit holds it back."""
+def first(basis: Basis, target: Data) -> Plan:
+    """Opened with that data, unless a rejection, the time, a person or a limit holds it back."""
     state, branch = basis.state, basis.state.branch
     if not basis.asked:
         if same := rejected(state, basis.wish):
@@ -24,28 +25,29 @@ def first(basis: Basis, target: str) -> Plan:
         return Plan("limited", held, target)
     if basis.is_done(target):
         return _opened(basis, target)
-    if branch is not None and _unrecorded(basis):
-        return _opened(basis, str(branch.as_of))
+    if unrecorded := _unrecorded(basis):
+        return _opened(basis, unrecorded)
     if held := limits.too_many(state, basis.policy):
         return Plan("limited", held, target)
     opened = _opened(basis, target)
     return Plan("opened", opened.reason, target, (basis.push(target), *opened.steps))
 
 
-def _opened(basis: Basis, as_of: str) -> Plan:
-    marker = basis.new_marker(None, as_of)
-    body = texts.body(basis.state, basis.wish, basis.policy, marker)
+def _opened(basis: Basis, data: Data) -> Plan:
+    marker = basis.new_marker(None, data.as_of)
+    body = texts.body(basis.state, basis.wish, basis.policy, marker, data)
     reason = "the watch asks for it" if not basis.asked else "a person asked for it"
-    return Plan("opened", reason, as_of, (Open(texts.title(basis.state.model, as_of), body),))
+    return Plan("opened", reason, data, (Open(texts.title(basis.state.model, data.as_of), body),))
 
 
-def _unrecorded(basis: Basis) -> bool:
-    """A run was stopped between its push and its pull request: that training is recorded first."""
+def _unrecorded(basis: Basis) -> Data | None:
+    """Of a run that was stopped between its push and its pull request: that training is recorded first."""
     branch = basis.state.branch
-    if branch is None or branch.made is None or branch.others or branch.as_of is None:
-        return False
+    if branch is None or branch.made is None or branch.others or branch.data is None:
+        return None
     known = {name for pull in basis.state.mine for name in basis.recorded(pull)}
-    return branch.made not in known and branch.as_of > basis.state.base_as_of
+    newer = branch.data.as_of > basis.state.base_data.as_of
+    return branch.data if newer and branch.made not in known else None
 
 
 def _merged_before(basis: Basis) -> bool:

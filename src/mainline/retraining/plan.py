@@ -24,7 +24,6 @@ from mainline.retraining.state import (
     State,
     Step,
 )
-from mainline.settings import Month
 
 SHOWN: tuple[Outcome, ...] = ("current", "stopped", "rejected", "waiting", "limited", "abandoned")
 
@@ -37,7 +36,7 @@ def plan(state: State, wish: Wish, policy: MonitorPolicy) -> Plan:
     steps = (*_duplicates(basis), *found.steps, *labels)
     if not steps:
         steps = _dashboards(basis, found)
-    return Plan(found.outcome, found.reason, found.as_of, steps)
+    return Plan(found.outcome, found.reason, found.data, steps)
 
 
 def to_read(state: State, wish: Wish) -> list[int]:
@@ -63,12 +62,14 @@ def _pull_request(basis: Basis) -> Plan:
     if target is None:
         reason = "no month is over whose labels are complete; --as-of names one"
         return Plan("kept" if basis.pull else "nothing", reason)
-    if target <= Month.parse(basis.state.base_as_of):
-        reason = f"{basis.state.base} has data to {basis.state.base_as_of} already"
+    before = basis.state.base_data
+    if target <= before.as_of:
+        reason = f"{basis.state.base} has data to {before.as_of} already"
         return withdrawing.withdraw(basis, basis.pull, reason) if basis.pull else Plan("nothing", reason)
+    wanted = before.moved(target, basis.policy.retrain.train_months)
     if basis.pull:
-        return updating.update(basis, basis.pull, str(target))
-    return opening.first(basis, str(target))
+        return updating.update(basis, basis.pull, wanted)
+    return opening.first(basis, wanted)
 
 
 def _duplicates(basis: Basis) -> tuple[Step, ...]:

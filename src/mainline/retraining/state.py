@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from mainline.retraining.parameters import Data
+
 PREFIX = "mainline/retrain-"  # of the branches of the bot
 LABEL = "retraining"
 OVERRIDE = "mainline-override"  # on a pull request: overwrite the commits of others, once
@@ -40,14 +42,15 @@ class Branch:
 
     `base`: the commit that the bot's own commit stands on, `made` its short name, `at` its time (ISO, UTC);
     all None where the bot's commit is not on it. `others`: short names of commits by anybody else.
-    `as_of`: in the tip's params.yaml. `trained`: a commit with the lock is on it. `hours`: of its training.
+    `data`: in the tip's params.yaml; None where that cannot be read. `trained`: a commit with the lock is on
+    it. `hours`: of its training.
     """
 
     tip: str
     base: str | None
     made: str | None
     at: str | None
-    as_of: str | None
+    data: Data | None
     others: tuple[str, ...] = ()
     trained: bool = False
     hours: float | None = None
@@ -72,7 +75,7 @@ class State:
     model: str
     base: str
     base_tip: str
-    base_as_of: str
+    base_data: Data
     branch: Branch | None
     pulls: tuple[Pull, ...]
     dashboards: tuple[Issue, ...]
@@ -97,9 +100,9 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Put a commit that sets `data.as_of` on `base_tip`, and the branch there, from `expected`."""
+    """Put a commit that writes `data` on `base_tip`, and the branch there, from `expected`."""
 
-    as_of: str
+    data: Data
     base_tip: str
     expected: str | None
     subject: str
@@ -179,9 +182,12 @@ Outcome = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done, in order, and why. Each step is done on a state that was read anew."""
+    """What is to be done, in order, and why. Each step is done on a state that was read anew.
+
+    `data`: what the pull request asks for, or would; None where that is not known.
+    """
 
     outcome: Outcome
     reason: str
-    as_of: str | None = None
+    data: Data | None = None
     steps: tuple[Step, ...] = field(default=())

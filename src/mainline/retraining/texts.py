@@ -9,27 +9,31 @@ from mainline.report.escape import code, prose
 from mainline.retraining import markers
 from mainline.retraining.evidence import Wish, month_of, newest_month
 from mainline.retraining.markers import Marker
+from mainline.retraining.parameters import Data
 from mainline.retraining.state import OVERRIDE, NoteKind, Plan, Pull, State
+from mainline.settings import Month
 
 FINDINGS = 25  # rows shown
 WINDOWS = 12
 ABANDONED = " (abandoned)"
 
 
-def title(model: str, as_of: str) -> str:
+def title(model: str, as_of: Month) -> str:
     """Of the pull request, and the commit's first line."""
     return f"Retrain {model} on data to {as_of}"
 
 
-def body(state: State, wish: Wish, policy: MonitorPolicy, marker: Marker, *, override: bool = False) -> str:
-    """The description of the pull request; the same evidence gives the same bytes."""
+def body(
+    state: State, wish: Wish, policy: MonitorPolicy, marker: Marker, data: Data, *, override: bool = False
+) -> str:
+    """The description of the pull request, whose branch has this data; the same evidence, the same bytes."""
     watch = wish.watch
     asked = "A person asked for it. " if marker.asked else ""
     parts = [
         f"{asked}The watch of {code(watch.model)} ({code(watch.release)} in production) says "
         f"**{watch.verdict}** on the days to {code(watch.until)}: {prose(watch.reason)}",
-        f"This moves `data.as_of` from {code(state.base_as_of)} to {code(marker.as_of)}"
-        f"{_why(wish, policy, marker.as_of)}.",
+        f"This moves `data.as_of` from {code(str(state.base_data.as_of))} to {code(str(data.as_of))}"
+        f"{_why(wish, policy, data.as_of)}{_grown(state.base_data, data, policy)}.",
         "### Evidence",
         _findings(wish),
         _windows(wish.drift.recent),
@@ -44,12 +48,21 @@ def body(state: State, wish: Wish, policy: MonitorPolicy, marker: Marker, *, ove
     return "\n\n".join(part for part in parts if part)
 
 
-def _why(wish: Wish, policy: MonitorPolicy, as_of: str) -> str:
+def _why(wish: Wish, policy: MonitorPolicy, as_of: Month) -> str:
     window = newest_month(wish.drift, policy)
-    if window is None or str(month_of(window)) != as_of:
+    if window is None or month_of(window) != as_of:
         return ""
     share = f"{window.labels.share:.1%} of {window.rows:,} rows" if window.labels.share is not None else ""
     return f", the newest month whose labels are complete ({share})"
+
+
+def _grown(before: Data, after: Data, policy: MonitorPolicy) -> str:
+    if before.train_months == after.train_months:
+        return ""
+    most = policy.retrain.train_months
+    grows = before.train_months < after.train_months <= most
+    why = f": the training window grows with the data, up to {most} months" if grows else ""
+    return f"; and `data.train_months` from {before.train_months} to {after.train_months}{why}"
 
 
 def _findings(wish: Wish) -> str:
@@ -157,7 +170,7 @@ def dashboard(
 ) -> str:
     """The body of the one issue; it holds no clock, so that it changes only when the state does."""
     where = f" (#{pull.number})" if pull else ""
-    month = f", data to {code(plan.as_of)}" if plan.as_of else ""
+    month = f", data to {code(str(plan.data.as_of))}" if plan.data else ""
     lines = [
         f"Retraining of {code(state.model)} by `mainline retrain`.",
         f"**{WORDS[plan.outcome].capitalize()}**{where}{month}: {prose(plan.reason)}.",

@@ -14,7 +14,8 @@ def unwanted(basis: Basis) -> Plan:
     if basis.pull is None:
         return Plan("nothing", reason, steps=_leftover(basis))
     if basis.marker is not None and basis.marker.asked:
-        return Plan("kept", f"{reason}, but a person asked for it", basis.marker.as_of)
+        branch = basis.state.branch
+        return Plan("kept", f"{reason}, but a person asked for it", branch.data if branch else None)
     if verdict != "quiet":
         return Plan("kept", f"{reason}, which takes nothing back")
     return withdraw(basis, basis.pull, "what the watch saw is gone")

@@ -10,10 +10,10 @@ from typing import TextIO
 from rich.console import Console
 from rich.markup import escape
 
-from mainline import locks
+from mainline import locks, worktree
 from mainline.errors import Answer, ConfigError
 from mainline.git import Git
-from mainline.review import LockState, MissingObject
+from mainline.review import LockState, MissingObject, StaleStage
 from mainline.storage import Dvc
 from mainline.untrusted import line
 from mainline.verbs import parsing
@@ -30,7 +30,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         lock,
         "prove that dvc.lock is current and pushed, without pulling any data",
         """\
-  mainline lock                exit code 0: current; 30: stale; 31: broken, or not pushed yet
+  mainline lock                exit code 0: current; 30: stale, or other data is here;
+                               31: broken, or not pushed yet
   mainline lock --no-remote    only whether it is current, e.g. without the remote's keys
   mainline lock --json         the record, which is also in .mainline/review/lock.json""",
     )
@@ -52,10 +53,13 @@ def _seconds(text: str) -> float:
 
 def lock(options: argparse.Namespace) -> int:
     """Look, judge, write the record and show it."""
-    found, _ = check(ask_remote=not options.no_remote, seconds=options.timeout)
+    found, seen = check(ask_remote=not options.no_remote, seconds=options.timeout)
     found.write(LockState.location)
+    itself = locks.judge(worktree.elsewhere(seen), found.commit, found.lock_sha256)
     if options.json:
         print(found.model_dump_json())
+    elif found.state == "stale" and itself.state == "current":
+        _show_old_data(itself, worktree.other(seen), asked=not options.no_remote)
     else:
         show(found, asked=not options.no_remote)
     return ANSWERS[found.state]
@@ -87,8 +91,8 @@ def show(found: LockState, *, asked: bool = True, stream: TextIO | None = None) 
     console.print(f"dvc.lock is {_headline(found, asked=asked)}")
     if found.problem:
         console.print(f"  {_plain(found.problem)}")
-    for stage in found.stale:
-        console.print(f"  [bold]{_plain(stage.stage)}[/] would run: {_plain('; '.join(stage.reasons))}")
+    for reasons, stages in _by_reasons(found.stale).items():
+        console.print(f"  [bold]{_plain(', '.join(stages))}[/] would run: {_plain('; '.join(reasons))}")
     for item in found.missing[:SHOWN]:
         console.print(f"  {_told(item)}: {_plain(_named(item))}")
     if len(found.missing) > SHOWN:
@@ -97,6 +101,22 @@ def show(found: LockState, *, asked: bool = True, stream: TextIO | None = None) 
         console.print(f"  not proven without the remote: {_plain(name)}")
     if remedy := _remedy(found):
         console.print(f"  do: {remedy}")
+
+
+def _show_old_data(lock_itself: LockState, paths: list[str], *, asked: bool) -> None:
+    """What to say where only data in the work tree is not the lock's, as after a `git pull`."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"dvc.lock is {_headline(lock_itself, asked=asked)}")
+    console.print(f"  [bold yellow]the work tree has other data[/] than it names: {_plain(', '.join(paths))}")
+    console.print("  do: mainline run --pull, which brings it, and runs only what nobody pushed")
+
+
+def _by_reasons(stale: list[StaleStage]) -> dict[tuple[str, ...], list[str]]:
+    """The stages by why they would run: one changed library concerns most of them."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for one in stale:
+        found.setdefault(tuple(one.reasons), []).append(one.stage)
+    return found
 
 
 def _plain(text: str) -> str:

@@ -16,13 +16,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mainline import deploying, exposition, policy, watched, watching
+from mainline import backtests, deploying, exposition, policy, watched, watching
 from mainline.deploy import surroundings
 from mainline.drift import Drift, Window
 from mainline.errors import Answer, ConfigError, Interrupted, MainlineError, of_exit_code
 from mainline.git import Git
+from mainline.profile import OTHER, Profile
 from mainline.promotion import PRODUCTION
-from mainline.records import Figure, write_atomically
+from mainline.records import Figure, Manifest, write_atomically
 from mainline.untrusted import inert
 from mainline.verbs import parsing
 from mainline.watched import Watched
@@ -123,7 +124,7 @@ def _watch(options: argparse.Namespace, tools: Tools) -> tuple[Drift, Watch]:
     place = _place(options)
     tools.before("reference")
     found = watched.prepare(Git(), options.stage)
-    for warning in found.warnings:
+    for warning in (*found.warnings, *_vocabularies(found)):
         print(f"warning: {warning}", file=sys.stderr)
     tools.before("check")
     for old in (MEASURED, SAMPLE):
@@ -131,11 +132,28 @@ def _watch(options: argparse.Namespace, tools: Tools) -> tuple[Drift, Watch]:
     _run([*tools.check, *_flags(options, place)], "the check of the predictions")
     drift = Drift.read(MEASURED)
     watch = watching.decide(drift, rules)
-    if options.no_backtest or not watching.wants_backtest(watch):
+    if options.no_backtest or not backtests.wanted(watch.findings):
         return drift, watch
     tools.before("backtest")
     drift = _backtested(drift, found, tools)
     return drift, watching.decide(drift, rules)
+
+
+def _vocabularies(found: Watched) -> list[str]:
+    """Fetch the model where its profile names too few values of a feature to tell a new one: it knows which
+    it knows. A warning where it cannot be had.
+    """
+    folder = watched.FOLDER
+    train = Profile.read(folder / Profile.location.name).tables.get("train")
+    texts = Manifest.read(folder / Manifest.location.name).vocabularies
+    if train is None or not any(OTHER in one.shares for name, one in train.columns.items() if name in texts):
+        return []
+    try:
+        watched.fetch_model(Git(), found)
+    except MainlineError as error:
+        release = found.release.release
+        return [f"the model of {release} is missing ({error.what}): new categories are not looked for"]
+    return []
 
 
 def _place(options: argparse.Namespace) -> str:
@@ -183,7 +201,7 @@ def _until(text: str | None, today: date) -> str | None:
 
 def _backtested(drift: Drift, found: Watched, tools: Tools) -> Drift:
     """With what a model of the newest labelled month would gain; as it was where that cannot be trained."""
-    month = watching.newest_labelled_month(drift, policy.monitor().labelled_share)
+    month = backtests.newest_labelled_month(drift, policy.monitor().labelled_share)
     if month is None:
         return drift
     try:
@@ -233,10 +251,13 @@ def _show(drift: Drift, watch: Watch) -> None:
     console.print(f"[bold {colour}]{watch.verdict}[/]: {reason}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     first = next((name for window in drift.recent for name in window.figures), "loss")
-    for name in ("window", "rows", "labels", first.replace("_", " "), "of it unexpected"):
+    names = ["window", "rows", "labels", first.replace("_", " "), "of it unexpected"]
+    if drift.task == "regression":
+        names.pop()  # a value expects no loss of itself
+    for name in names:
         table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
     for window in (*drift.recent, *([drift.newest] if drift.newest else [])):
-        table.add_row(*_row(window))
+        table.add_row(*_row(window)[: len(names)])
     console.print(table)
     told = [one for one in watch.findings if one.outcome != "quiet"]
     for one in told[:SHOWN]:

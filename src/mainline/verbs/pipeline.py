@@ -18,15 +18,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mainline import locks, policy, reproduction, summary
-from mainline.errors import RecordError, ReproductionError, StorageError
+from mainline import policy, reproduction, summary
+from mainline.errors import RecordError, ReproductionError
 from mainline.gathered import LAST_RUN, last_run
 from mainline.git import Git
 from mainline.lookout import EVERY, Lookout
-from mainline.records import Metrics, Training
+from mainline.records import Manifest, Metrics, Training
 from mainline.review import Run
 from mainline.storage import Dvc, Outcome, without_tokens
-from mainline.verbs import failing, lock, parsing
+from mainline.verbs import bringing, failing, lock, parsing
 
 CHECKED = Path("src/pipeline/params.py")  # other pipelines have keys of their own
 PLACES = {
@@ -49,7 +49,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
   mainline run                 everything that is not up to date
   mainline run featurize       only up to that stage
   mainline run --dry-run       which stages would run, and why
-  mainline run --pull          fetch from the remote what the changed stages need, and nothing else
+  mainline run --pull          fetch from the remote what the changed stages need, and what is here in
+                               another version than dvc.lock names; nothing else
   mainline run --json          the figures for a program
   mainline run --while-tip-of BRANCH   in CI: ends, state saved, when origin's BRANCH has another commit""",
     )
@@ -82,17 +83,18 @@ def run(options: argparse.Namespace) -> int:
     dvc = Dvc()
     dvc.check_stages(options.stages)
     if options.dry_run:
-        changed = _stale() if options.pull else dvc.status()
+        changed, fetched = bringing.plan(dvc, options.stages) if options.pull else (dvc.status(), [])
         for name, reasons in dvc.leftover().items():
             changed[name] = [
                 *changed.get(name, []),
                 *(one for one in reasons if one not in changed.get(name, [])),
             ]
-        return _show_plan(changed, as_json=options.json)
+        return _show_plan(changed, fetched, as_json=options.json)
     started, say = time.perf_counter(), _printer(as_json=options.json)
     lookout = _lookout(options, say)
     for name, reasons in dvc.forget().items():
         say(f"  {name}: {'; '.join(reasons)}")
+    bringing.prepare(dvc, options.stages, say, pull=options.pull)
     result = dvc.reproduce(options.stages, say, pull=options.pull, lookout=lookout)
     if result.failed is not None:
         return failing.of_stage(result.failed, result.output, as_json=options.json)
@@ -186,15 +188,19 @@ def _show(result: Outcome, seconds: dict[str, Any], elapsed: float) -> None:
     for name, place in PLACES.items():
         if Path(place).exists():
             console.print(f"  {name:14} {place}")
-    console.print(f"  {'MLflow run':14} {_mlflow_run()}", soft_wrap=True)
+    if found := _mlflow_run():
+        console.print(f"  {'MLflow run':14} {found}", soft_wrap=True)
     console.print("Next: edit params.yaml or src/usecase/, then `make run`: only changes run again.")
 
 
 def _mlflow_run() -> str:
-    """Where the last run is to be seen; the pipeline's tracking leaves its address."""
+    """Where the run that made this model is to be seen; empty where another run was the last one here."""
     last = last_run()
-    if last is None:
-        return "none here yet"
+    made: set[str] = set()
+    with suppress(RecordError):
+        made.update(Manifest.read(Manifest.location).files.values())
+    if last is None or last.model not in made:
+        return ""
     here = f"make mlflow, then\n{'':17}http://127.0.0.1:5000"
     return f"{last.server if last.server.startswith('http') else here}/{last.page}"
 
@@ -210,24 +216,19 @@ def _rich(table: summary.Table) -> Table:
     return shown
 
 
-def _show_plan(status: dict[str, Any], *, as_json: bool) -> int:
+def _show_plan(status: dict[str, Any], fetched: list[str], *, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"changed": status}))
-    elif not status:
+        print(json.dumps({"changed": status, **({"fetched": fetched} if fetched else {})}))
+        return 0
+    if fetched:
+        print(f"Other data is here, and would be fetched: {', '.join(fetched)}")
+    if not status:
         print("Everything is up to date: nothing would run.")
     else:
         print("These stages would run, and those after them if their outputs change:")
         for stage, reasons in status.items():
             print(f"  {stage}: {_reasons(reasons)}")
     return 0
-
-
-def _stale() -> dict[str, list[str]]:
-    """Changed stages and why where absent data is to be pulled: DVC would take it for a change."""
-    found, _ = lock.check(ask_remote=False)
-    if found.problem:
-        raise StorageError(f"{locks.LOCK} cannot be checked", why=found.problem)
-    return {one.stage: one.reasons for one in found.stale}
 
 
 def _reasons(reasons: list[Any]) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 from mainline import cml, forge
 from mainline.errors import ForgeError
 from mainline.records import write_atomically
+
+CLOCKS = timedelta(minutes=2)  # by which ours may be before the forge's
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,8 @@ def publish(github: forge.GitHub, pull: forge.PullRequest, body: str, via: str, 
 def draft(github: forge.GitHub, pull: forge.PullRequest, body: str, folder: Path) -> dict[str, str]:
     """Only read: leave in `folder` what CML or one request would post; where to, as a step's outputs.
 
-    Empty when it stands there. The values are digits and words of ours, whatever the report says. Raises
-    ForgeError.
+    Empty when it stands there. `look`: where one is seen that is created after this, before it is sent a
+    second time. The values are digits and words of ours, whatever the report says. Raises ForgeError.
     """
     marked, there = marked_for(body, pull.head_sha), _look(github, pull.number)
     if there.says(marked):
@@ -74,10 +77,12 @@ def draft(github: forge.GitHub, pull: forge.PullRequest, body: str, folder: Path
     write_atomically(folder / "report.md", body.rstrip().encode())
     write_atomically(folder / "comment.json", json.dumps({"body": marked}).encode())
     new = f"issues/{pull.number}/comments"
+    since = datetime.now(UTC) - CLOCKS
     return {
         "number": str(pull.number),
         "method": "PATCH" if there.newest else "POST",
         "path": f"issues/comments/{there.newest.id}" if there.newest else new,
+        "look": "" if there.newest else f"{new}?per_page=100&since={since:%Y-%m-%dT%H:%M:%SZ}",
         "doubles": ",".join(str(one.id) for one in there.ours[:-1]),
         "cml": str(there.reached).lower(),
     }

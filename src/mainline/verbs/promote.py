@@ -55,6 +55,7 @@ class Tools:
     judge: judging.Judge = gate.gate
     attach: Callable[[Built, Path], dict[str, Path]] = attachments.make
     view: Callable[[], None] = tagging.view
+    run: Callable[[], str | None] = tagging.run
     before: Callable[[str], None] = lambda step: print(f"▸ {step}", file=sys.stderr, flush=True)
 
 
@@ -194,7 +195,7 @@ def _record(
         image=image,
         figures={name: figure.value for name, figure in figures.items() if figure},
         gate=judging.verdict(judged),
-        mlflow_run=options.mlflow_run or _mlflow_run(place),
+        mlflow_run=options.mlflow_run or _mlflow_run(place) or tools.run(),
     )
 
 

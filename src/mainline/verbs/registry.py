@@ -1,4 +1,4 @@
-"""`mainline registry sync`: the MLflow registry as Git's tags say, and what others changed in it."""
+"""`mainline registry`: MLflow's registry as Git's tags say, what others changed in it; a model's run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import sys
 from dataclasses import asdict
 
 from mainline import ledger, policy
-from mainline.errors import Answer
+from mainline.errors import Answer, IntegrityError
 from mainline.git import Git
+from mainline.records import Manifest
 from mainline.verbs import parsing
 from mainline.view import Step, View, plan, view
+
+WEIGHTS = "model.safetensors"  # in the manifest
 
 
 def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
@@ -25,9 +28,11 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
   mainline registry sync                what Git says, on an empty server or one that is behind
   mainline registry sync --dry-run      what would be done; change nothing
   mainline registry sync --heal         undo what somebody else changed, too
-  mainline registry sync --tracking-uri http://127.0.0.1:5000""",
+  mainline registry sync --tracking-uri http://127.0.0.1:5000
+  mainline registry run                 the run that trained the model of the work tree""",
     )
-    verb.add_argument("action", choices=("sync",), help="sync: from Git to MLflow, never back")
+    words = "sync: from Git to MLflow, never back; run: of these weights, by its tag model.sha256"
+    verb.add_argument("action", choices=("sync", "run"), help=words)
     verb.add_argument("--tracking-uri", metavar="URI", help="default: MLFLOW_TRACKING_URI, or ./mlflow.db")
     verb.add_argument("--local", action="store_true", help="the tags of this clone; do not ask origin")
     verb.add_argument("--dry-run", action="store_true", help="say what would be done; change nothing")
@@ -36,6 +41,8 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
 
 def registry(options: argparse.Namespace) -> int:
     """Sync. Returns Answer.OUT_OF_BAND while there is something that only --heal undoes."""
+    if options.action == "run":
+        return _run(options)
     git, model = Git(), policy.release().model
     book = ledger.here(git, model) if options.local else ledger.refresh(git, model)
     wanted, left = sync(
@@ -48,6 +55,18 @@ def registry(options: argparse.Namespace) -> int:
     elif not wanted:
         print(f"the registry is what Git says of {model}")
     return Answer.OUT_OF_BAND if left else 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Say which run it was; none is an answer, too. Raises RecordError, IntegrityError, ServiceError."""
+    from mainline import registry as adapter
+
+    weights = Manifest.read(Manifest.location).files.get(WEIGHTS)
+    if weights is None:
+        raise IntegrityError(f"{Manifest.location} names no {WEIGHTS}", remedy="make run")
+    found = adapter.connect(options.tracking_uri).run_of(weights)
+    print(json.dumps({"run": found}) if options.json else found or "no run has made these weights")
+    return 0
 
 
 def sync(

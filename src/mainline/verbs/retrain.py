@@ -21,6 +21,7 @@ from mainline.forge_pulls import Desk
 from mainline.git import Git
 from mainline.retraining import evidence
 from mainline.retraining.evidence import Wish
+from mainline.retraining.parameters import Data
 from mainline.retraining.state import PREFIX, Plan, Pull, State
 from mainline.settings import Month
 from mainline.untrusted import inert
@@ -158,18 +159,26 @@ def _show_plan(options: argparse.Namespace, plan: Plan, state: State, unasked: s
     steps = [inert(keeper.words(step, state)) for step in plan.steps]
     pull = next(iter(state.open), None)
     if options.json:
-        told = {**_told(plan, pull, state.name), "from": state.base_as_of, "steps": steps}
+        before = state.base_data
+        said = {"from": str(before.as_of), "from_train_months": before.train_months, "steps": steps}
+        told = {**_told(plan, pull, state.name), **said}
         print(json.dumps({**told, "unasked": unasked, "dry_run": True}))
         return 0
     print(f"{plan.outcome}: {inert(plan.reason)}")
     for step in steps or ["do nothing"]:
         print(f"  would {step}")
-    if plan.as_of:
-        print(f"  data.as_of: {inert(state.base_as_of)} → {inert(plan.as_of)}")
+    if plan.data:
+        _show_data(state.base_data, plan.data)
     if unasked:
         print(f"The forge was not asked: {inert(unasked)}. So this is as if there were no pull request yet;")
         print("one that is open or was rejected, the cooldown and the limits may say otherwise.")
     return 0
+
+
+def _show_data(before: Data, after: Data) -> None:
+    print(f"  data.as_of: {before.as_of} → {after.as_of}")
+    if after.train_months != before.train_months:
+        print(f"  data.train_months: {before.train_months} → {after.train_months}")
 
 
 def _show(options: argparse.Namespace, done: Done, branch: str) -> int:
@@ -187,7 +196,8 @@ def _told(plan: Plan, pull: Pull | None, branch: str) -> dict[str, object]:
     return {
         "outcome": plan.outcome,
         "reason": plan.reason,
-        "as_of": plan.as_of,
+        "as_of": str(plan.data.as_of) if plan.data else None,
+        "train_months": plan.data.train_months if plan.data else None,
         "branch": branch,
         "pull_request": pull.number if pull else None,
         "url": pull.url if pull else "",

@@ -1,14 +1,17 @@
-"""What `promote` and `release` do alike: tags that are pushed, and the view in MLflow that follows them."""
+"""What `promote` and `release` do alike: tags that are pushed, and MLflow, which may hold nobody up."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from mainline import ledger
+from pydantic import TypeAdapter
+
+from mainline import ledger, releases
 from mainline.git import Git
 from mainline.promotion import Book
 
@@ -33,3 +36,21 @@ def view(seconds: float = VIEW_SECONDS) -> None:
         return
     if code:
         print(f"warning: the MLflow registry is behind or was changed; {catches_up}", file=sys.stderr)
+
+
+def run(seconds: float = VIEW_SECONDS) -> str | None:
+    """The run that trained the model of the work tree, where MLflow is a server: others see no local file's.
+
+    None where there is no such run or no answer, with a warning.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith(("http://", "https://")):
+        return None
+    command = [sys.executable, "-m", "mainline.cli", "registry", "run", "--json"]
+    null = subprocess.DEVNULL
+    try:
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=null, timeout=seconds)
+        found: str | None = TypeAdapter(releases.Run | None).validate_python(json.loads(done.stdout)["run"])
+    except (subprocess.SubprocessError, ValueError, LookupError):
+        print("warning: MLflow did not say which run trained this: the record names none", file=sys.stderr)
+        return None
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
@@ -13,7 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from mainline import ledger, policy, predictions, verification
+from mainline import deploying, ledger, policy, predictions, verification
+from mainline.deploy import surroundings
 from mainline.errors import IntegrityError, RecordError, StorageError
 from mainline.git import Git
 from mainline.releases import Release
@@ -23,8 +25,8 @@ from mainline.verbs import parsing
 SHOWN = ("request_id", "version", "at", "key", "time", "score", "decision")
 ROWS = 5  # of a request, for a person; --json has all
 NO_RUN = (
-    "not recorded: the commit of dvc.lock names none, as `mainline push` does where MLflow is a server; "
-    "mainline promote --mlflow-run ID"
+    "not recorded: the commit of dvc.lock names none, and no server at MLFLOW_TRACKING_URI had one with the "
+    "tag model.sha256 of its weights; next time: mainline promote --mlflow-run ID"
 )
 
 
@@ -48,11 +50,12 @@ def register(names: parsing.Names[argparse.ArgumentParser]) -> None:
         trace,
         "from one logged prediction to its version, commit, data and training run",
         """\
+  mainline trace 6f1c…                         in the logs of the local deployments
   mainline trace 6f1c… --log logs/             the service's log files, or the folder with them
   mainline trace 6f1c… --log predictions.jsonl --json""",
     )
     verb.add_argument("request", help="request_id, as the service answered it")
-    verb.add_argument("--log", type=Path, required=True, metavar="PATH", help="a file or a folder of *.jsonl")
+    verb.add_argument("--log", type=Path, metavar="PATH", help="a file or a folder of *.jsonl")
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -88,7 +91,7 @@ def verify(options: argparse.Namespace) -> int:
 
 def trace(options: argparse.Namespace) -> int:
     """Find the prediction, then its version's record. Raises RecordError when either is not there."""
-    found = predictions.find(options.log, options.request)
+    found = _predictions(options.log, options.request)
     git = Git()
     book = ledger.refresh(git, policy.release().model)
     version, tag = book.find(str(found[0].get("version")))
@@ -101,6 +104,16 @@ def trace(options: argparse.Namespace) -> int:
     for text in _shown(told):
         console.print(escape(inert(text)))
     return 0
+
+
+def _predictions(log: Path | None, request: str) -> list[dict[str, Any]]:
+    """From that log, else from those of the local deployments, production's first. Raises RecordError."""
+    local = [surroundings.predictions(deploying.folder(stage)) for stage in reversed(deploying.STAGES)]
+    *others, last = [log] if log else [place for place in local if place.is_dir()] or local[:1]
+    for place in others:
+        with contextlib.suppress(RecordError):
+            return predictions.find(place, request)
+    return predictions.find(last, request)
 
 
 def _shown(told: dict[str, Any]) -> Iterator[str]:

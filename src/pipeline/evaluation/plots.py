@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 POINTS = 200  # of a drawn curve
 SHOWN = 20  # features of the importance plot
 SHOWN_SLICES = 45
+WIDE = 5  # times the usual width of an interval: one that is wider does not set the axis
 ENDS = {"": "value", "_low": "low", "_high": "high"}
 
 
@@ -115,9 +116,13 @@ def slices(
             for index, (a, b) in enumerate(zip(drawn, [drawn[0], *drawn], strict=False))
         ]
     )
+    if len(drawn) < len(parts):
+        title = f"{title}; the {len(drawn)} largest of {len(parts)}"
     with drawing(folder / "slices.svg", 8.2, 1.6 + 0.21 * place[-1], width_ratios=[1, 1]) as axes:
         for ax, name in zip(axes, shown, strict=True):
             _intervals(ax, [part.figures[name] for part in drawn], place)
+            if ends := span([whole[name], *(part.figures[name] for part in drawn)]):
+                ax.set_xlim(*ends)
             if (value := whole[name].value) is not None:
                 ax.axvline(value, color=ORANGE, lw=1, ls="--")
             ax.set(xlabel=f"{_capital(label(name))} (dashed: all rows)", ylim=(place[-1] + 0.8, 0.2))
@@ -126,6 +131,21 @@ def slices(
         axes[0].set_yticks(place, names, fontsize=8)
         axes[1].set_yticks(place, [])
         axes[0].figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+
+
+def span(figures: Sequence[Figure]) -> tuple[float, float] | None:
+    """Ends of the axis, by the intervals that tell something; None: without any interval.
+
+    That of a slice of nine rows would leave no room for the others, and is cut.
+    """
+    known = [(one.low, one.high) for one in figures if one.low is not None and one.high is not None]
+    if not known:
+        return None
+    usual = float(np.median([high - low for low, high in known]))
+    telling = [(low, high) for low, high in known if high - low <= WIDE * usual]
+    low, high = min(low for low, _ in telling), max(high for _, high in telling)
+    room = 0.05 * (high - low) or 0.5
+    return low - room, high + room
 
 
 def importance(folder: Path, growth: dict[str, float], loss: str) -> None:

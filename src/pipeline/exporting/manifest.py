@@ -16,7 +16,7 @@ from mainline.errors import IntegrityError
 from mainline.records import Features, Manifest, Metrics, Training, Vocabulary
 from mainline.schema import FeatureTable
 
-REMEDY = "do not load it; get the files back with `dvc checkout models`, or make them anew with `make run`"
+REMEDY = "do not load it; bring it with `dvc pull --force train export`, or make it anew with `make run`"
 BESIDE = {"manifest.json", ".gitignore"}  # what else may lie in the folder; DVC writes the second
 CODE = (  # the files that define the network, its encoding and its conversion
     "src/usecase/model.py",

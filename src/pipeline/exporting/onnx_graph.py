@@ -1,8 +1,10 @@
 """The model as one ONNX graph that takes raw feature columns: encoding, network and calibration inside.
 
 One input a feature, named as the feature, of shape [rows]: strings for categorical ones ("" is null, an
-unknown value is treated as null), float32 for numbers, also of booleans (NaN is null). One output, see
-`OUTPUTS`. The bytes depend on the weights and the library versions only.
+unknown value is treated as null), float32 for numbers, also of booleans (NaN is null). One output, named
+as in `mainline.schema.ANSWERS`: the probability of class 1 [rows] of a binary model, of each class [rows,
+classes] of a multiclass one; of a regression the value in the target's unit [rows]. The bytes depend on the
+weights and the library versions only.
 """
 
 from __future__ import annotations
@@ -16,15 +18,9 @@ import polars as pl
 import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from mainline.errors import ConfigError
-from mainline.schema import Task
+from mainline.schema import ANSWERS
 from pipeline.training.predictor import Predictor, Spec
 
-OUTPUTS: dict[Task, str] = {
-    "binary": "probability",  # of class 1 [rows]
-    "multiclass": "probability",  # of each class [rows, classes]
-    "regression": "value",  # in the target's unit [rows]
-}
 OPSET = 20
 ML_OPSET = 3  # of ai.onnx.ml, which has LabelEncoder
 ROWS = "rows"
@@ -32,19 +28,12 @@ CORE = "core/"  # before every name that torch chose, so that none meets a featu
 
 
 def convert(predictor: Predictor) -> onnx.ModelProto:
-    """The whole graph, checked. Raises ConfigError when a feature is named like the output."""
+    """The whole graph, checked. No feature is named as in ANSWERS, see `FeatureTable`."""
     spec = predictor.spec
-    output = OUTPUTS[spec.task]
-    if output in (*spec.categorical, *spec.numeric):
-        raise ConfigError(
-            f"a feature is named {output!r}, like the ONNX model's output", remedy="rename the feature"
-        )
-    core = _rename_output(compose.add_prefix(_core(predictor), CORE), output)
-    model = compose.merge_models(
-        _encoder(spec, core.ir_version),
-        core,
-        io_map=[("codes", f"{CORE}codes"), ("numbers", f"{CORE}numbers")],
-    )
+    core = _rename_output(compose.add_prefix(_core(predictor), CORE), ANSWERS[spec.task])
+    encoder = _encoder(spec, core.ir_version)
+    codes, numbers = (output.name for output in encoder.graph.output)
+    model = compose.merge_models(encoder, core, io_map=[(codes, f"{CORE}codes"), (numbers, f"{CORE}numbers")])
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
     return model
@@ -95,18 +84,17 @@ def _rename_output(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 def _encoder(spec: Spec, ir_version: int) -> onnx.ModelProto:
     """Feature columns to `codes` and `numbers`, as `pipeline.training.predictor.encode` makes them."""
+    one, codes, numbers = (_own(name, spec) for name in ("one", "codes", "numbers"))
     nodes: list[onnx.NodeProto] = []
     for name in spec.categorical:
         nodes += [
             _label_encoder(name, f"code/{name}", spec.vocabularies[name]),
-            helper.make_node("Unsqueeze", [f"code/{name}", "one"], [f"code column/{name}"]),
+            helper.make_node("Unsqueeze", [f"code/{name}", one], [f"code column/{name}"]),
         ]
-    nodes += [
-        helper.make_node("Unsqueeze", [name, "one"], [f"number column/{name}"]) for name in spec.numeric
-    ]
+    nodes += [helper.make_node("Unsqueeze", [name, one], [f"number column/{name}"]) for name in spec.numeric]
     first = (*spec.categorical, *spec.numeric)[0]
-    nodes += _stack([f"code column/{name}" for name in spec.categorical], "codes", first, np.int64)
-    nodes += _stack([f"number column/{name}" for name in spec.numeric], "numbers", first, np.float32)
+    nodes += _stack([f"code column/{name}" for name in spec.categorical], codes, first, np.int64)
+    nodes += _stack([f"number column/{name}" for name in spec.numeric], numbers, first, np.float32)
     graph = helper.make_graph(
         nodes,
         "model",
@@ -115,13 +103,18 @@ def _encoder(spec: Spec, ir_version: int) -> onnx.ModelProto:
             *(helper.make_tensor_value_info(name, TensorProto.FLOAT, [ROWS]) for name in spec.numeric),
         ],
         [
-            helper.make_tensor_value_info("codes", TensorProto.INT64, [ROWS, len(spec.categorical)]),
-            helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [ROWS, len(spec.numeric)]),
+            helper.make_tensor_value_info(codes, TensorProto.INT64, [ROWS, len(spec.categorical)]),
+            helper.make_tensor_value_info(numbers, TensorProto.FLOAT, [ROWS, len(spec.numeric)]),
         ],
-        [numpy_helper.from_array(np.array([1], np.int64), "one")],
+        [numpy_helper.from_array(np.array([1], np.int64), one)],
     )
     imports = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     return helper.make_model(graph, opset_imports=imports, ir_version=ir_version)
+
+
+def _own(name: str, spec: Spec) -> str:
+    """A name inside the graph that is no feature's; a column's has no slash."""
+    return f"own/{name}" if name in (*spec.categorical, *spec.numeric) else name
 
 
 def _label_encoder(source: str, target: str, vocabulary: tuple[str, ...]) -> onnx.NodeProto:

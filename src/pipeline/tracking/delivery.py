@@ -188,12 +188,15 @@ def _sleep(session: Session, seconds: float) -> None:
 
 
 def _note(delivery: Delivery) -> None:
-    """Leave the run's address for the terminal's summary (no password in it)."""
+    """Leave for the terminal's summary the run's address (no password in it), and whose model's it is."""
+    events, _, _ = delivery.session.read(0)
+    model = (delivery.opening or {}).get("model") or Batch.of(events).tags.get("model.sha256", "")
     scheme, _, rest = delivery.connection.uri.partition("://")
     content = {
         "tracking_uri": f"{scheme}://{rest.rpartition('@')[2]}",
         "experiment_id": delivery.connection.experiment,
         "run_id": delivery.state.run_id,
+        "model_sha256": model,
     }
     write_atomically(delivery.session.folder.parent / "last_run.json", json.dumps(content).encode())
 

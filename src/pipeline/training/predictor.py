@@ -262,6 +262,6 @@ def load(path: Path) -> Predictor:
         raise IntegrityError(
             f"{path} is not a model that this code can read",
             why=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            remedy="get it back with `dvc checkout`, or make it anew with `python -m pipeline train`",
+            remedy="bring it with `dvc pull --force train`, or make it anew with `python -m pipeline train`",
         ) from None
     return predictor.eval()

@@ -4,7 +4,7 @@ import polars as pl
 from sklearn.datasets import load_diabetes
 
 from mainline.settings import Month
-from usecase.schema import KEY, RAW
+from usecase.schema import KEY, RAW, RENAMED
 
 SOURCES = ("diabetes",)
 
@@ -19,7 +19,7 @@ def _table() -> pl.DataFrame:
         sex=pl.when(pl.col("sex") > 0).then(pl.lit("a")).otherwise(pl.lit("b")),
         progression=pl.Series(bunch.target),
     )
-    return frame.select(RAW[0].names).sort(KEY.name)
+    return frame.rename(RENAMED).select(RAW[0].names).sort(KEY.name)
 
 
 def months(source: str) -> list[Month]:
