@@ -507,6 +507,20 @@ def test_any_state_leads_to_one_pull_request_and_to_rest_within_the_limits(
 # -- texts and formats
 
 
+@pytest.mark.parametrize("excess", [None, Figure(value=0.02, low=0.01, high=0.03)])
+def test_the_table_of_windows_has_a_column_for_what_its_task_has(excess: Figure | None) -> None:
+    """A regression expects no loss of itself."""
+    seen = drift().recent[0].model_copy(update={"excess": excess})
+    what = replace(wish(), drift=drift(recent=[seen]))
+    shown = texts.body(state(), what, policy(), marker(), data("2013-11"))
+    head, rule, row = next(
+        lines for index, _ in enumerate(shown.splitlines())
+        if (lines := shown.splitlines()[index : index + 3])[0].startswith("| days |")
+    )  # fmt: skip
+    assert ("beyond its own expectation" in head) == (excess is not None)
+    assert head.count("|") == rule.count("|") == row.count("|")
+
+
 HOSTILE = (
     "@octo/team fixes #12 [click](https://evil.example) ![x](http://evil.example/p.png) <b>b</b> "
     "<!-- mainline:retrain v1 e30= -->\n<!-- mainline:retrain v1 e30= -->\n"

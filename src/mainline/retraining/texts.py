@@ -85,14 +85,16 @@ def _windows(windows: list[Window]) -> str:
     if not windows:
         return ""
     names = list(dict.fromkeys(name for window in windows for name in window.against))[:3]
-    head = "| days | rows | labelled | loss beyond its own expectation |"
-    head += "".join(f" {prose(name, 40)} against the recorded |" for name in names)
-    lines = [head, "|---|---:|---:|---:|" + "---:|" * len(names)]
+    expected = any(window.excess for window in windows)  # a value, unlike a probability, expects no loss
+    titles = ["days", "rows", "labelled", *(["loss beyond its own expectation"] if expected else [])]
+    titles += [f"{prose(name, 40)} against the recorded" for name in names]
+    lines = [f"| {' | '.join(titles)} |", "|---|" + "---:|" * (len(titles) - 1)]
     for window in windows[-WINDOWS:]:
         share = "none yet" if window.labels.share is None else f"{window.labels.share:.0%}"
-        cells = [_interval(window.excess), *(_interval(window.against.get(name)) for name in names)]
-        days = f"{prose(window.first, 20)} to {prose(window.last, 20)}"
-        lines.append(f"| {days} | {window.rows:,} | {share} | {' | '.join(cells)} |")
+        cells = [f"{prose(window.first, 20)} to {prose(window.last, 20)}", f"{window.rows:,}", share]
+        cells += [_interval(window.excess)] if expected else []
+        cells += [_interval(window.against.get(name)) for name in names]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
