@@ -34,7 +34,7 @@ LAYERS = {
     "streamrules": 2, "findings": 2, "backtests": 2,
     "exposition": 2,
     "git": 3, "lookout": 3, "gathered": 3, "forge": 3, "patience": 3, "cml": 3, "storage": 3, "champion": 3,
-    "exported": 3, "objects": 3, "store": 3, "remote": 3, "mainpolicy": 3,
+    "exported": 3, "objects": 3, "store": 3, "remote": 3, "inventory": 3, "mainpolicy": 3,
     "state": 2,
     "versions": 2, "promotion": 2, "ledger": 3, "packaged": 3, "verification": 3, "attachments": 3,
     "mainbranch": 3, "notes": 2, "forge_releases": 3, "publishing": 3, "images": 3,

@@ -154,7 +154,7 @@ def _read(md5s: list[str]) -> dict[str, Any]:
 def _sound(store: Any, md5: str) -> Sound:
     files = {md5: md5}  # md5 by name
     if md5.endswith(".dir"):
-        from mainline.remote import parse_listing
+        from mainline.inventory import parse_listing
 
         raw = _content(store, md5)
         listing = parse_listing(md5, raw) if raw is not None else None
