@@ -90,7 +90,7 @@ def test_these_two_values_are_changed_and_no_other_byte(file: str, before: Data,
     assert parameters.written(changed, after) == changed
 
 
-def test_the_templates_own_file_changes_in_two_lines() -> None:
+def test_the_own_file_changes_in_these_lines_alone() -> None:
     text = (ROOT / "params.yaml").read_text()
     before = parameters.read(text)
     after = before.moved(before.as_of.plus(3), 99)
@@ -100,7 +100,7 @@ def test_the_templates_own_file_changes_in_two_lines() -> None:
         re.sub(r"[\d-]+", "", b) for _, b in different
     ]
     old, new = yaml.safe_load(text), yaml.safe_load(changed)
-    assert len(different) == 2
+    assert len(different) in (1, 2), "a fork may write both in one line"
     assert (
         old | {"data": old["data"] | {"as_of": str(after.as_of), "train_months": after.train_months}} == new
     )
