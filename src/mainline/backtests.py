@@ -23,12 +23,16 @@ NAME, GROWTH = "backtest", "more data"  # of the findings here
 
 
 def findings(
-    drift: Drift, found: Sequence[Finding], policy: MonitorPolicy, *, waiting: bool
+    drift: Drift, found: Sequence[Finding], policy: MonitorPolicy, *, waiting: bool, judged: bool
 ) -> list[Finding]:
-    """What a backtest showed, or that one is due. `waiting`: whether a cooldown holds a retraining back."""
+    """What a backtest showed, or that one is due.
+
+    `waiting`: whether a cooldown holds a retraining back. `judged`: whether the newest window can be judged;
+    else more months are no reason, or a service that fell silent would be hidden behind a retraining.
+    """
     alarms = [one for one in found if one.name in ALARMS and SEVERITY[one.outcome] >= SEVERITY["watch"]]
     month = newest_labelled_month(drift, policy.labelled_share)
-    growth = _growth(drift.reference, month, policy.retrain.train_months) if month else ""
+    growth = _growth(drift.reference, month, policy.retrain.train_months) if month and judged else ""
     figure = (drift.backtest or {}).get(DECIDING[drift.task])
     if drift.backtest is not None:
         return [_result(drift, figure, policy, month or "", growth, reason=bool(alarms or growth))]

@@ -67,7 +67,7 @@ def decide(drift: Drift, policy: MonitorPolicy) -> Watch:
         *watchrules.drifted(drift, policy, labelled=current),
     ]
     waiting = _cooldown(drift, policy)
-    found += backtests.findings(drift, found, policy, waiting=bool(waiting))
+    found += backtests.findings(drift, found, policy, waiting=bool(waiting), judged=current)
     found = [_answered(one, found) for one in found]
     verdict, reason, held = _verdict(found, drift, waiting)
     found += held

@@ -406,6 +406,12 @@ def test_what_holds_a_retraining_back_holds_back_that_of_a_growing_window() -> N
     assert not wanted(decide(broken, growing(12)).findings)
     assert decide(broken.model_copy(update={"backtest": BETTER}), growing(12)).verdict == "watch"
     assert not wanted(decide(drift(months=[]), growing(12)).findings), "no new month"
+    for newest_window in (window(2, **UNLABELLED), window(2, rows=10, labels=labels(rows=10))):
+        silent = drift([window(0), window(1), newest_window])
+        found = decide(silent, growing(12))
+        assert (found.verdict, wanted(found.findings)) == ("insufficient", False), "nothing to judge by"
+        told = decide(silent.model_copy(update={"backtest": BETTER}), growing(12))
+        assert told.verdict == "insufficient", "not hidden behind a retraining"
     none = drift().reference.model_copy(update={"windows": {}})
     assert not wanted(decide(drift(reference=none), growing(12)).findings), "a reference without windows"
 
